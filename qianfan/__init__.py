@@ -1,0 +1,3 @@
+"""Fine-tune large language models on Baidu's Qianfan platform."""
+
+__version__ = "1.0.0a1"

@@ -1,0 +1,303 @@
+"""Every error that qianfan raises, as one tree.
+
+```
+QianfanError
+├── APIError                      the platform answered with an error of its own
+│   ├── AuthError                 keys unknown, signature refused, client id unknown
+│   │   ├── AccessTokenExpiredError   OAuth token refused even after a refresh (110, 111)
+│   │   └── BearerTokenExpiredError   V2 bearer token refused even after a refresh
+│   └── RateLimitError            too many requests or tokens (18, 336501, 336502, HTTP 429)
+├── RequestError                  no usable answer came back
+│   ├── ConnectionFailedError     the request never reached the platform
+│   ├── RequestTimeoutError       no answer within the deadline
+│   └── StreamInterruptedError    a stream ended without its end mark
+├── InvalidArgumentError          wrong input, found before anything is sent
+│   ├── ArgumentNotFoundError     a required argument is missing
+│   ├── ConfigurationError        a setting has a wrong value or no value
+│   │   └── MissingCredentialsError
+│   ├── ValidationError           rows or hyper-parameters break the platform's rules; all problems listed
+│   └── PipelineError             a graph of actions that cannot run
+├── InternalError                 a remote piece of work ended badly, or a state that should not exist
+│   ├── TrainJobFailedError       training ended as Failed or Stopped
+│   ├── ModelPublishFailedError   publishing ended as Fail
+│   ├── ServiceDeployFailedError  a deployment ended in another state than Serving
+│   ├── DatasetImportError        the platform could not import the data
+│   ├── DatasetReleaseError       the platform could not release the dataset
+│   └── OutcomeUnknownError       a paid call got no answer and its effect could not be found
+├── ActionTimeoutError            an action took longer than its own timeout
+├── MissingExtraError             a feature needs an optional dependency
+├── FileSizeOverflow              an export is larger than the configured limit
+├── QianfanRequestError           a platform request inside a dataset operation failed
+└── NotImplmentError              (sic) the documented spelling
+```
+
+Messages name the place and the value that is wrong and, where there is one, the fix. They never contain
+headers, tokens or keys. Facts are attributes, so nobody has to parse a message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class QianfanError(Exception):
+    """The root of the tree: `except QianfanError` catches everything qianfan raises on purpose."""
+
+
+# --- the platform answered with an error ---------------------------------------------------------------------
+
+
+class APIError(QianfanError):
+    """The platform answered with an error.
+
+    error_code: the platform's code as received, a number (V1) or a word (V2).
+    error_msg: the platform's own message, often Chinese, unchanged.
+    req_id: what Baidu's support asks for; also `request_id`.
+    http_status: HTTP status of the answer; V1 reports errors under 200.
+    retryable: whether the same request may succeed later.
+    retry_after: seconds the platform asked to wait, if it did.
+    """
+
+    def __init__(
+        self,
+        error_code: int | str,
+        error_msg: str,
+        req_id: str | None = None,
+        *,
+        http_status: int | None = None,
+        retryable: bool = False,
+        retry_after: float | None = None,
+        hint: str | None = None,
+        call: str | None = None,
+    ) -> None:
+        self.error_code = error_code
+        self.error_msg = error_msg
+        self.req_id = req_id
+        self.http_status = http_status
+        self.retryable = retryable
+        self.retry_after = retry_after
+        self.hint = hint
+        self.call = call
+        text = f"{call} failed: " if call else ""
+        text += f"code {error_code}: {error_msg}"
+        if req_id:
+            text += f" (request id {req_id})"
+        if hint:
+            text += f". {hint}"
+        super().__init__(text)
+
+    @property
+    def code(self) -> int | str:
+        """The platform's code as received."""
+        return self.error_code
+
+    @property
+    def request_id(self) -> str | None:
+        """The id that Baidu's support asks for."""
+        return self.req_id
+
+
+class AuthError(APIError):
+    """The platform refused the credentials: unknown key, wrong secret, clock off, or the wrong kind of key."""
+
+
+class AccessTokenExpiredError(AuthError):
+    """An OAuth access token was refused (110, 111) and a fresh one was refused too."""
+
+
+class BearerTokenExpiredError(AuthError):
+    """A V2 bearer token was refused and could not be replaced."""
+
+
+class RateLimitError(APIError):
+    """Too many requests or tokens for now. `retry_after` holds the wait the platform asked for, if any."""
+
+
+# --- no usable answer --------------------------------------------------------------------------------------
+
+
+class RequestError(QianfanError):
+    """No usable answer: a bare HTTP error, a body that is not JSON, a dropped connection.
+
+    status_code: HTTP status, None when no answer came.
+    body: the start of the body as text, at most 500 characters.
+    request_id: the platform's id for this request, when the answer carried one.
+    sent: False when the request provably did not reach the platform, so that even a paid call may be repeated.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status_code: int | None = None,
+        body: str | None = None,
+        request_id: str | None = None,
+        retryable: bool = False,
+        retry_after: float | None = None,
+        sent: bool = True,
+    ) -> None:
+        self.status_code = status_code
+        self.body = body
+        self.request_id = request_id
+        self.retryable = retryable
+        self.retry_after = retry_after
+        self.sent = sent
+        super().__init__(message)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Always empty: headers carry credentials and stay out of errors."""
+        return {}
+
+
+class ConnectionFailedError(RequestError):
+    """The platform could not be reached: refused connection, DNS, TLS, proxy, or no free connection in time."""
+
+
+class RequestTimeoutError(RequestError):
+    """No answer within the deadline. The platform may or may not have acted on the request."""
+
+
+class StreamInterruptedError(RequestError):
+    """A stream of answers ended without its end mark, so the text so far may be incomplete."""
+
+
+# --- wrong input, nothing was sent ---------------------------------------------------------------------------
+
+
+class InvalidArgumentError(QianfanError):
+    """An argument is wrong. Nothing was sent."""
+
+
+class ArgumentNotFoundError(InvalidArgumentError):
+    """A required argument is missing."""
+
+
+class ConfigurationError(InvalidArgumentError):
+    """A setting has a value that cannot be used; the message names the setting and where it came from."""
+
+
+class MissingCredentialsError(ConfigurationError):
+    """A call needs keys that are not configured."""
+
+
+class ValidationError(InvalidArgumentError):
+    """Several things break the rules at once; `problems` lists each as one readable line."""
+
+    def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
+        self.problems = tuple(problems)
+        lines = [message, *(f"  - {problem}" for problem in self.problems)]
+        super().__init__("\n".join(lines))
+
+
+class PipelineError(InvalidArgumentError):
+    """A graph of actions cannot run: a need without a source, two candidates, a circle, a repeated id."""
+
+
+# --- remote work that ended badly ------------------------------------------------------------------------------
+
+
+class InternalError(QianfanError):
+    """A remote piece of work ended badly, or a state was met that should not exist."""
+
+
+class TrainJobFailedError(InternalError):
+    """A training task ended as Failed, or was stopped from elsewhere.
+
+    job_id, task_id: the platform's ids; status: the final status; reason: the server's own words, if any.
+    """
+
+    def __init__(
+        self, message: str, *, job_id: str | None = None, task_id: str | None = None, status: str = "", reason: str = ""
+    ) -> None:
+        self.job_id = job_id
+        self.task_id = task_id
+        self.status = status
+        self.reason = reason
+        super().__init__(message)
+
+
+class ModelPublishFailedError(InternalError):
+    """Publishing a model version ended as Fail."""
+
+    def __init__(self, message: str, *, model_id: str | None = None, status: str = "") -> None:
+        self.model_id = model_id
+        self.status = status
+        super().__init__(message)
+
+
+class ServiceDeployFailedError(InternalError):
+    """A deployment ended in another state than Serving."""
+
+    def __init__(self, message: str, *, service_id: str | None = None, status: str = "") -> None:
+        self.service_id = service_id
+        self.status = status
+        super().__init__(message)
+
+
+class DatasetImportError(InternalError):
+    """The platform could not import the data. `detail` holds its error report, line by line, when it gave one."""
+
+    def __init__(
+        self, message: str, *, dataset_id: str | None = None, code: int | str | None = None, detail: Sequence[str] = ()
+    ) -> None:
+        self.dataset_id = dataset_id
+        self.code = code
+        self.detail = tuple(detail)
+        super().__init__("\n".join([message, *(f"  - {line}" for line in self.detail)]))
+
+
+class DatasetReleaseError(InternalError):
+    """The platform could not release (publish) a dataset version."""
+
+    def __init__(self, message: str, *, dataset_id: str | None = None, code: int | str | None = None) -> None:
+        self.dataset_id = dataset_id
+        self.code = code
+        super().__init__(message)
+
+
+class OutcomeUnknownError(InternalError):
+    """A call that creates something got no answer, and looking for its effect settled nothing.
+
+    It was not repeated, since the thing may exist and cost money. `what` names it, `name` is the name to look for.
+    """
+
+    def __init__(self, message: str, *, what: str = "", name: str = "") -> None:
+        self.what = what
+        self.name = name
+        super().__init__(message)
+
+
+# --- the rest ------------------------------------------------------------------------------------------------
+
+
+class ActionTimeoutError(QianfanError, TimeoutError):
+    """An action took longer than its own `timeout`."""
+
+
+class MissingExtraError(QianfanError, ImportError):
+    """A feature needs an optional dependency; the message holds the pip command."""
+
+
+class FileSizeOverflow(QianfanError):
+    """A downloaded export is larger than `EXPORT_FILE_SIZE_LIMIT`."""
+
+
+class QianfanRequestError(QianfanError):
+    """A platform request inside a dataset operation failed."""
+
+
+class NotImplmentError(QianfanError, NotImplementedError):
+    """The feature is not there. The spelling is the documented one."""
+
+
+def describe(error: BaseException) -> str:
+    """One line for people: the error's own text, or its type when it has none."""
+    return str(error) or type(error).__name__
+
+
+def is_retryable(error: BaseException) -> bool:
+    """Whether the same request may succeed later. Anything that does not say so is permanent."""
+    value: Any = getattr(error, "retryable", False)
+    return bool(value)
