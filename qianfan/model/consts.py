@@ -1,0 +1,7 @@
+"""Enumerations around models and services."""
+
+from __future__ import annotations
+
+from qianfan.resources.console.consts import DeployPoolType, ServiceType
+
+__all__ = ["DeployPoolType", "ServiceType"]
