@@ -1,1 +1,28 @@
+"""The engine: actions, edges by type, events, cancellation. It knows nothing of any platform."""
 
+from qianfan.pipeline._action import Action, Context, new_id
+from qianfan.pipeline._adapter import BaseAction, with_event
+from qianfan.pipeline._events import ActionState, Event, EventHandler, event_being_handled
+from qianfan.pipeline._pipeline import Pipeline, Results, Run, run, start
+from qianfan.pipeline._plan import Previous, plan
+from qianfan.pipeline._snapshot import FileSnapshot, Snapshot
+
+__all__ = [
+    "Action",
+    "ActionState",
+    "BaseAction",
+    "Context",
+    "Event",
+    "EventHandler",
+    "FileSnapshot",
+    "Pipeline",
+    "Previous",
+    "Results",
+    "Run",
+    "Snapshot",
+    "event_being_handled",
+    "new_id",
+    "plan",
+    "run",
+    "start",
+]
