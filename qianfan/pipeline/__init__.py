@@ -25,4 +25,5 @@ __all__ = [
     "plan",
     "run",
     "start",
+    "with_event",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import logging
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import KW_ONLY, dataclass, field
@@ -209,7 +209,7 @@ def event_being_handled() -> Event | None:
 
 
 @contextmanager
-def _handling(event: Event) -> Any:
+def _handling(event: Event) -> Iterator[None]:
     token = _dispatching.set(event)
     try:
         yield
@@ -223,10 +223,11 @@ async def feed(handler: EventHandler, events: MemoryObjectReceiveStream[Event], 
     An error of the handler is logged, with its traceback the first time, unless `raise_errors`.
     """
     failures = 0
-    async for event in _draining(events):
-        with _handling(event):
+    with events:
+        async for event in events:
             try:
-                await _dispatch(handler, event)
+                with _handling(event):
+                    await _dispatch(handler, event)
             except Exception as error:
                 if raise_errors:
                     raise
@@ -238,12 +239,6 @@ async def feed(handler: EventHandler, events: MemoryObjectReceiveStream[Event], 
                     error,
                     exc_info=failures == 1,
                 )
-
-
-async def _draining(events: MemoryObjectReceiveStream[Event]) -> AsyncGenerator[Event, None]:
-    with events:
-        async for event in events:
-            yield event
 
 
 async def _dispatch(handler: EventHandler, event: Event) -> None:

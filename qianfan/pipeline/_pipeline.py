@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from graphlib import CycleError, TopologicalSorter
@@ -20,7 +21,7 @@ from qianfan.pipeline._events import AnyHandler, Event, EventBus, as_handlers, f
 from qianfan.pipeline._plan import FROM_INPUT, made_by, mermaid, plan, predecessors
 from qianfan.pipeline._snapshot import Snapshot
 
-if not hasattr(__builtins__, "BaseExceptionGroup"):
+if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
 
 Made = TypeVar("Made")
@@ -258,10 +259,11 @@ async def start(
 
     The action's error comes out of the block, as itself. A stopped run comes out silently.
 
-    client: handed to the actions as `ctx.client`. snapshot: what an earlier attempt made; done actions are not run again.
-    on_cancel: what a cancellation from outside means for remote work. handler_errors: "raise" ends the run when a
-    handler fails. handler_grace: seconds that handlers may go on after a cancelled run; an undisturbed run waits for them
-    without limit.
+    client: handed to the actions as `ctx.client`.
+    snapshot: what an earlier attempt made; actions that are done in it are not run again.
+    on_cancel: what a cancellation from outside means for remote work.
+    handler_errors: "raise" ends the run when a handler fails.
+    handler_grace: seconds that handlers may go on after a cancelled run; an undisturbed run waits without limit.
     """
     bus = EventBus(run_id or new_id(), clock)
     state = RunState(bus, snapshot or Snapshot(), client, clock, input, on_cancel)

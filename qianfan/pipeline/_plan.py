@@ -21,8 +21,8 @@ FROM_INPUT = ""
 def plan(actions: Iterable[Action[Any]]) -> dict[str, dict[str, str]]:
     """For each action's id, the id of the action behind each parameter.
 
-    A parameter is fed by the one earlier action that makes its type, or a subclass of it; `.using()` decides where several do.
-    Raises PipelineError with the fix in its message, so that a bad graph never starts.
+    A parameter is fed by the one earlier action that makes its type, or a subclass of it; `.using()` decides where
+    several do. Raises PipelineError with the fix in its message, so that a bad graph never starts.
     """
     listed = list(actions)
     _check_ids(listed)
@@ -68,7 +68,7 @@ def _sources_of(action: Action[Any], makes: Mapping[str, Any], before: str) -> d
     unknown = chosen.keys() - parameters.keys()
     if unknown:
         raise PipelineError(
-            f"{_label(action)} has no parameter {sorted(unknown)[0]!r} to use an action for; it has {sorted(parameters)}"
+            f"{_label(action)} has no parameter {min(unknown)!r} to use an action for; it has {sorted(parameters)}"
         )
     found: dict[str, str] = {}
     for name, parameter in parameters.items():
@@ -133,7 +133,7 @@ def _spell(hint: Any) -> str:
 def predecessors(
     actions: Mapping[str, Action[Any]], sources: Mapping[str, Mapping[str, str]], *, chain: bool
 ) -> dict[str, set[str]]:
-    """For each action, the actions it waits for: those that feed it, those named by `.after`, and in a chain the one before."""
+    """For each action, those it waits for: its sources, those named by `.after`, and in a chain the one before."""
     waits = {id: ({*fed.values()} - {FROM_INPUT}) | actions[id]._after for id, fed in sources.items()}
     if chain:
         for before, id in pairwise(waits):

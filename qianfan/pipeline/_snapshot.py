@@ -1,8 +1,8 @@
 """What a run has made so far, so that a second attempt goes on instead of starting over.
 
 A snapshot holds two things for each action id: its output once it is done, and its notes, small facts that the
-action wants to find again (a job id, the name it was about to use). `Snapshot` lives in memory; `FileSnapshot` is also a
-JSON file, replaced as a whole at every change, so that a crash leaves the old or the new state and never half of one.
+action wants to find again (a job id, the name it was about to use). `Snapshot` lives in memory; `FileSnapshot` is also
+a JSON file, replaced as a whole at every change, so that a crash leaves the old or the new state and never half of one.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class Snapshot:
 class FileSnapshot(Snapshot):
     """A snapshot that is also a JSON file. Make it with `await FileSnapshot.open(path)`.
 
-    Outputs are written through their type (`run`'s return annotation), so they must be things pydantic can write and read
-    back: models, dataclasses, plain values. Action ids must be the same in the next process: give actions an `id`.
+    Outputs are written through their type (`run`'s return annotation), so they must be things pydantic can write and
+    read back: models, dataclasses, plain values. Action ids must be the same in the next process: give actions an `id`.
     """
 
     def __init__(self, path: Path) -> None:
