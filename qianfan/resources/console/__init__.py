@@ -1,1 +1,1 @@
-
+"""The console: everything that is managed rather than asked."""

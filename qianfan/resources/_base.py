@@ -1,0 +1,126 @@
+"""How a typed call is declared, and how an answer becomes a model.
+
+A call stands as one constant beside the method that offers it: route, action, and whether it reads, repeats harmlessly
+or creates something that costs. Raw JSON goes no further than this folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic.alias_generators import to_camel
+
+from qianfan._transport import Call, Client, Family, Reply, Safety
+from qianfan._types import JSON, UNSET
+from qianfan.errors import RequestError
+
+Answer = TypeVar("Answer", bound="WireModel")
+Item = TypeVar("Item")
+
+LeftToRight = Field(union_mode="left_to_right")
+"""For `Annotated[KnownEnum | str, LeftToRight]`: a known value becomes the enum's member, others stay as they came."""
+
+
+class WireModel(BaseModel):
+    """An answer of the platform. Fields it grows later are kept and readable as attributes (`detail.newField`)."""
+
+    model_config = ConfigDict(
+        extra="allow", frozen=True, populate_by_name=True, alias_generator=to_camel, protected_namespaces=()
+    )
+
+    _body: JSON = PrivateAttr(default=None)
+
+    @property
+    def body(self) -> JSON:
+        """The whole answer as it came, envelope included."""
+        return self._body
+
+
+class Resource:
+    """One area of the platform's API. Methods talk; constructors do not."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def _send(self, call: Call, body: Mapping[str, Any] | None = None) -> Reply:
+        return await self._client.call(call, dict(without_none(body or {})))
+
+    async def _ask(self, call: Call, body: Mapping[str, Any] | None, answer: type[Answer]) -> Answer:
+        """Send a call and read its result as a model. Raises RequestError when the answer lacks what it must hold."""
+        reply = await self._send(call, body)
+        return read(call, reply, answer)
+
+    async def _do(self, call: Call, body: Mapping[str, Any] | None = None) -> bool:
+        """Send a call that answers yes or no."""
+        return (await self._send(call, body)).result is not False
+
+
+def read(call: Call, reply: Reply, answer: type[Answer], result: JSON = UNSET) -> Answer:
+    """The result of a reply, or a part of it, as a model."""
+    try:
+        model = answer.model_validate(reply.result if result is UNSET else result)
+    except pydantic.ValidationError as error:
+        where = ", ".join(".".join(map(str, problem["loc"])) or "result" for problem in error.errors())
+        raise RequestError(
+            f"{call.name}: the answer does not have the documented form (look at: {where})",
+            status_code=reply.status,
+            request_id=reply.request_id,
+        ) from None
+    model._body = reply.body
+    return model
+
+
+def without_none(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The platform reads a missing key as its default and null as an error."""
+    return {key: value for key, value in body.items() if value is not None}
+
+
+def v1(path: str, safety: Safety, *, method: str = "POST") -> Call:
+    """A call of the first console generation: one path per operation."""
+    return Call(path.rpartition("/")[2], Family.CONSOLE_V1, safety, f"/wenxinworkshop{path}", method=method)
+
+
+def v1_data(path: str, safety: Safety) -> Call:
+    """A call of the dataset part of the first console generation, which has an envelope of its own."""
+    return Call(path.lstrip("/"), Family.CONSOLE_DATA, safety, f"/wenxinworkshop{path}")
+
+
+def v2(route: str, action: str, safety: Safety) -> Call:
+    """A call of the second console generation: one path per area, the action as a parameter."""
+    return Call(action, Family.CONSOLE_V2, safety, f"/v2/{route}", action=action)
+
+
+class PageInfo(WireModel):
+    """Where a listing stands. Send `next_marker` as the next `marker` while `is_truncated`."""
+
+    marker: str = ""
+    max_keys: int = 0
+    is_truncated: bool = False
+    next_marker: str = ""
+
+
+class Page(WireModel, Generic[Item]):
+    """One page of a V2 listing. Each listing calls its list differently; subclasses say how."""
+
+    items: list[Item] = Field(default_factory=list)
+    page_info: PageInfo = PageInfo()
+
+
+async def walk(page_at: Callable[[str | None], Awaitable[Page[Item]]]) -> AsyncIterator[Item]:
+    """Every item of a listing, page after page.
+
+    Ends as well when the platform hands out a marker for the second time, which would go on for ever.
+    """
+    marker: str | None = None
+    used: set[str] = set()
+    while True:
+        page = await page_at(marker)
+        for item in page.items:
+            yield item
+        marker = page.page_info.next_marker
+        if not page.page_info.is_truncated or not marker or marker in used:
+            return
+        used.add(marker)

@@ -1,0 +1,157 @@
+"""Fine-tuning: jobs hold tasks, and a task is one training run.
+
+`FineTuning` speaks V2, all nine actions. `FineTuningV1` speaks the frozen first generation, which says task for a job
+and job for a task; the words are put right here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+from qianfan._transport import Safety
+from qianfan.resources._base import Page, Resource, read, v1, v2, walk
+from qianfan.resources.console.consts import TrainMode
+from qianfan.resources.schemas import (
+    Job,
+    JobCreated,
+    JobPage,
+    RunCreatedV1,
+    RunDetailV1,
+    SeriesCreatedV1,
+    SupportedModel,
+    Task,
+    TaskCreated,
+    TaskPage,
+)
+
+CREATE_JOB = v2("finetuning", "CreateFineTuningJob", Safety.PURCHASE)
+CREATE_TASK = v2("finetuning", "CreateFineTuningTask", Safety.PURCHASE)
+DESCRIBE_JOBS = v2("finetuning", "DescribeFineTuningJobs", Safety.READ)
+DESCRIBE_TASKS = v2("finetuning", "DescribeFineTuningTasks", Safety.READ)
+DESCRIBE_TASK = v2("finetuning", "DescribeFineTuningTask", Safety.READ)
+STOP_TASK = v2("finetuning", "StopFineTuningTask", Safety.EFFECT)
+DELETE_TASK = v2("finetuning", "DeleteFineTuningTask", Safety.EFFECT)
+DELETE_JOB = v2("finetuning", "DeleteFineTuningJob", Safety.EFFECT)
+DESCRIBE_SUPPORT_MODELS = v2("finetuning", "DescribeFineTuningSupportModels", Safety.READ)
+
+
+class FineTuning(Resource):
+    """Fine-tuning, V2."""
+
+    async def create_job(
+        self, *, name: str, model: str, train_mode: TrainMode | str, description: str | None = None
+    ) -> JobCreated:
+        """Create a job: a name (2 to 20 characters, unique), a base model and a mode. Costs nothing yet."""
+        body = {"name": name, "model": model, "trainMode": train_mode, "description": description}
+        return await self._ask(CREATE_JOB, body, JobCreated)
+
+    async def create_task(
+        self,
+        *,
+        job_id: str,
+        parameter_scale: str | None,
+        hyper_parameters: Mapping[str, Any],
+        dataset_config: Mapping[str, Any],
+        corpus_config: Mapping[str, Any] | None = None,
+        increment_task_id: str | None = None,
+        increment_checkpoint_step: int | None = None,
+        resource_config: Mapping[str, Any] | None = None,
+        extras: Mapping[str, Any] | None = None,
+    ) -> TaskCreated:
+        """Start a training run in a job. This is the call that costs money.
+
+        hyper_parameters and the configs are in the wire's camelCase; extras are merged into the request last.
+        """
+        body = {
+            "jobId": job_id,
+            "parameterScale": parameter_scale,
+            "hyperParameterConfig": dict(hyper_parameters),
+            "datasetConfig": dict(dataset_config),
+            "corpusConfig": corpus_config,
+            "incrementTaskId": increment_task_id,
+            "incrementCheckpointStep": increment_checkpoint_step if increment_task_id else None,
+            "resourceConfig": resource_config,
+            **(extras or {}),
+        }
+        return await self._ask(CREATE_TASK, body, TaskCreated)
+
+    async def describe_jobs(
+        self,
+        *,
+        marker: str | None = None,
+        max_keys: int | None = None,
+        page_reverse: bool | None = None,
+        model: str | None = None,
+        train_mode: TrainMode | str | None = None,
+    ) -> Page[Job]:
+        """One page of the account's jobs, newest first."""
+        body = {"marker": marker, "maxKeys": max_keys, "pageReverse": page_reverse, "model": model}
+        # The wire spells the filter for a train mode "trainModel".
+        return await self._ask(DESCRIBE_JOBS, {**body, "trainModel": train_mode}, JobPage)
+
+    def jobs(self, **filters: Any) -> AsyncIterator[Job]:
+        """All jobs, newest first, page after page."""
+        return walk(lambda marker: self.describe_jobs(marker=marker, max_keys=100, **filters))
+
+    async def describe_tasks(
+        self, job_id: str, *, marker: str | None = None, max_keys: int | None = None, page_reverse: bool | None = None
+    ) -> Page[Task]:
+        """One page of a job's tasks, newest first."""
+        body = {"jobId": job_id, "marker": marker, "maxKeys": max_keys, "pageReverse": page_reverse}
+        return await self._ask(DESCRIBE_TASKS, body, TaskPage)
+
+    def tasks(self, job_id: str) -> AsyncIterator[Task]:
+        """All tasks of a job, newest first, page after page."""
+        return walk(lambda marker: self.describe_tasks(job_id, marker=marker, max_keys=100))
+
+    async def describe_task(self, task_id: str) -> Task:
+        """How a training run stands."""
+        return await self._ask(DESCRIBE_TASK, {"taskId": task_id}, Task)
+
+    async def stop_task(self, task_id: str) -> bool:
+        """Stop a training run. False when the platform did not stop it, for example because it is over."""
+        return await self._do(STOP_TASK, {"taskId": task_id})
+
+    async def delete_task(self, task_id: str) -> bool:
+        """Delete a finished training run."""
+        return await self._do(DELETE_TASK, {"taskId": task_id})
+
+    async def delete_job(self, job_id: str) -> bool:
+        """Delete a job with its tasks; refused while one runs."""
+        return await self._do(DELETE_JOB, {"jobId": job_id})
+
+    async def supported_models(self) -> list[SupportedModel]:
+        """The base models of this account and the limits of their hyper-parameters."""
+        reply = await self._send(DESCRIBE_SUPPORT_MODELS)
+        listed: Sequence[Any] = reply.result or []
+        return [read(DESCRIBE_SUPPORT_MODELS, reply, SupportedModel, one) for one in listed]
+
+
+V1_CREATE_SERIES = v1("/finetune/createTask", Safety.PURCHASE)
+V1_CREATE_RUN = v1("/finetune/createJob", Safety.PURCHASE)
+V1_RUN_DETAIL = v1("/finetune/jobDetail", Safety.READ)
+V1_STOP_RUN = v1("/finetune/stopJob", Safety.EFFECT)
+
+
+class FineTuningV1(Resource):
+    """Fine-tuning, V1, with numeric ids. `job` and `task` mean here what they mean in V2."""
+
+    async def create_job(
+        self, *, name: str, base_train_type: str, train_type: str, description: str | None = None
+    ) -> SeriesCreatedV1:
+        """Create a job (on the wire: createTask)."""
+        body = {"name": name, "baseTrainType": base_train_type, "trainType": train_type, "description": description}
+        return await self._ask(V1_CREATE_SERIES, body, SeriesCreatedV1)
+
+    async def create_task(self, *, job_number: int, **fields: Any) -> RunCreatedV1:
+        """Start a training run (on the wire: createJob). fields: the wire's own, such as trainConfig and trainset."""
+        return await self._ask(V1_CREATE_RUN, {"taskId": job_number, **fields}, RunCreatedV1)
+
+    async def describe_task(self, job_number: int, task_number: int) -> RunDetailV1:
+        """How a training run stands (on the wire: jobDetail)."""
+        return await self._ask(V1_RUN_DETAIL, {"taskId": job_number, "jobId": task_number}, RunDetailV1)
+
+    async def stop_task(self, job_number: int, task_number: int) -> bool:
+        """Stop a training run (on the wire: stopJob)."""
+        return await self._do(V1_STOP_RUN, {"taskId": job_number, "jobId": task_number})
