@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, model_validator
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationInfo, model_validator
 from typing_extensions import Self
 
 from qianfan.errors import ValidationError
@@ -41,14 +41,28 @@ class StrictModel(BaseModel):
         """The keywords that may be given."""
         return set(cls.model_fields)
 
+    @classmethod
+    def tidy(cls, values: Mapping[str, Any], context: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
+        """The values under their fields' own names, and what is wrong with the names that were used."""
+        return values, []
+
     @model_validator(mode="wrap")
     @classmethod
-    def _explain(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+    def _explain(cls, data: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
+        problems: list[str] = []
+        if isinstance(data, Mapping):
+            data, problems = cls.tidy(data, info.context or {})
         try:
-            return handler(data)
+            checked = handler(data)
         except pydantic.ValidationError as error:
-            problems = [_problem(details, cls.known_names()) for details in error.errors()]
+            problems += [_problem(details, cls.known_names()) for details in error.errors()]
             raise ValidationError(f"{cls.__name__} cannot be used", problems) from error
+        if problems:
+            raise ValidationError(f"{cls.__name__} cannot be used", problems)
+        return checked
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        return [(name, value) for name, value in super().__repr_args__() if value is not None]
 
 
 def _problem(details: Any, known: Iterable[str]) -> str:
