@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from enum import Enum
+from typing import Any, Final
 
+from qianfan._auth.iam import encode_path, encode_query
+from qianfan._transport.codes import HEADER_MESSAGES, TEMPORARY_STATUS, lookup, normalised
 from qianfan._types import JSON
+from qianfan.errors import (
+    APIError,
+    ArgumentNotFoundError,
+    AuthError,
+    ConnectionFailedError,
+    InvalidArgumentError,
+    QianfanError,
+    RateLimitError,
+    RequestError,
+)
+
+_EXCERPT: Final = 500
+_LONGEST_MESSAGE: Final = 2000
+_SKEW_WORTH_MENTIONING: Final = 60.0
 
 
 class Family(Enum):
@@ -76,3 +96,281 @@ class Reply:
         if isinstance(self.body, dict) and "result" in self.body:
             return self.body["result"]
         return self.body
+
+
+# --- towards the platform ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A request before its credentials are added.
+
+    path: encoded, as it goes on the request line; query: before encoding; headers: names in lower case.
+    """
+
+    method: str
+    base_url: str
+    path: str
+    query: tuple[tuple[str, str], ...]
+    headers: Mapping[str, str]
+    content: bytes | None = None
+
+    def url(self, extra: Iterable[tuple[str, str]] = ()) -> str:
+        """The whole address, with further parameters if an authentication puts them there."""
+        query = encode_query([*self.query, *extra])
+        return f"{self.base_url}{self.path}" + (f"?{query}" if query else "")
+
+
+def request_parts(
+    call: Call,
+    base_url: str,
+    body: JSON = None,
+    *,
+    path_args: Mapping[str, str] | None = None,
+    query: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Parts:
+    """Put a call into the shape of a request.
+
+    A POST without a body sends `{}`, as the platform expects. Raises ArgumentNotFoundError for an unfilled field of
+    the path, InvalidArgumentError for a body that is no JSON or a header that is none.
+    """
+    own_query = {"Action": call.action} if call.action is not None else {}
+    content = None if call.method == "GET" and body is None else _encoded(call, {} if body is None else body)
+    return Parts(
+        method=call.method,
+        base_url=base_url,
+        path=_filled(call, path_args or {}),
+        query=tuple({**own_query, **(query or {})}.items()),
+        headers={"content-type": "application/json", **checked_headers(headers or {})},
+        content=content,
+    )
+
+
+def _filled(call: Call, path_args: Mapping[str, str]) -> str:
+    encoded = {name: encode_path(str(value)) for name, value in path_args.items()}
+    try:
+        path = call.path.format_map(encoded)
+    except KeyError as missing:
+        raise ArgumentNotFoundError(f"{call.name} needs {missing.args[0]!r} for its path {call.path!r}") from None
+    if any(segment in (".", "..") for segment in path.split("/")):
+        raise InvalidArgumentError(f"{call.name}: the path {path!r} must not hold '.' or '..'")
+    return path
+
+
+def _encoded(call: Call, body: JSON) -> bytes:
+    try:
+        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidArgumentError(f"{call.name}: the body cannot be written as JSON: {error}") from error
+
+
+def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers with lower-case names. A value that cannot be sent is named here, without being shown."""
+    checked: dict[str, str] = {}
+    for name, value in headers.items():
+        if not name.isascii() or not value.isascii() or not value.isprintable():
+            raise InvalidArgumentError(f"header {name!r} must be one line of ASCII text")
+        checked[name.lower()] = value
+    return checked
+
+
+# --- from the platform ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is needed to understand an answer: which call it belongs to, what time it is, what the user retries."""
+
+    call: Call
+    now: datetime
+    retry_codes: Collection[int | str] = ()
+
+    def reply(self, status: int, headers: Mapping[str, str], content: bytes) -> Reply:
+        """The answer as a Reply; raises APIError or RequestError if it is a failure or not understandable.
+
+        headers: names in lower case.
+        """
+        body = _parsed(content)
+        if (failure := self.failure(status, headers, body)) is not None:
+            raise failure
+        request_id = _request_id(body, headers)
+        if not 200 <= status < 300:
+            raise self._unusable(f"HTTP status {status}", status, headers, content, request_id)
+        if body is _NOT_JSON or (body is None and self.call.family is not Family.BOS):
+            what = "an empty body" if not content.strip() else "a body that is not JSON"
+            raise self._unusable(f"HTTP status {status} with {what}", status, headers, content, request_id)
+        return Reply(status, headers, body, request_id)
+
+    def failure(self, status: int, headers: Mapping[str, str], body: JSON) -> APIError | None:
+        """The error that an answer reports in any of the platform's styles, or None."""
+        found = _reported(self.call.family, status, body) or _reported_in_headers(status, headers)
+        if found is None and self.call.method == "HEAD" and status >= 400:
+            found = status, "Not Found" if status == 404 else f"HTTP status {status}"  # such answers have no body
+        if found is None:
+            return None
+        code, message = found
+        known = lookup(code)
+        kind = RateLimitError if status == 429 and known.kind is APIError else known.kind
+        temporary = known.temporary or status in TEMPORARY_STATUS or code in self.retry_codes
+        hint = known.hint
+        if issubclass(kind, AuthError) and (skew := clock_skew(headers, self.now)) is not None:
+            hint = f"{hint + '. ' if hint else ''}{skew}"
+        return kind(
+            code,
+            message[:_LONGEST_MESSAGE],
+            _request_id(body, headers),
+            http_status=status,
+            retryable=temporary and not issubclass(kind, AuthError),
+            retry_after=retry_after(headers, self.now),
+            hint=hint,
+            call=self.call.name,
+        )
+
+    def _unusable(
+        self, what: str, status: int, headers: Mapping[str, str], content: bytes, request_id: str | None
+    ) -> RequestError:
+        moved = " (a redirect, which a signed request cannot follow: check the address)" if 300 <= status < 400 else ""
+        return RequestError(
+            f"{self.call.name} got {what}{moved}",
+            status_code=status,
+            body=excerpt(content),
+            request_id=request_id,
+            retryable=status in TEMPORARY_STATUS,
+            retry_after=retry_after(headers, self.now),
+        )
+
+
+class _NotJson(Enum):
+    NOT_JSON = "not JSON"
+
+
+_NOT_JSON: Final = _NotJson.NOT_JSON
+
+
+def _parsed(content: bytes) -> JSON:
+    """JSON, None for an empty body, `_NOT_JSON` for anything else."""
+    if not content.strip():
+        return None
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return _NOT_JSON
+
+
+def excerpt(content: bytes) -> str:
+    """The start of a body as text, for people."""
+    return content[: 4 * _EXCERPT].decode("utf-8", "replace")[:_EXCERPT]
+
+
+def _reported(family: Family, status: int, body: JSON) -> tuple[int | str, str] | None:
+    """Code and message, if the body is an error in one of the platform's styles.
+
+    Every style is tried for every family: gateways in front of a service answer in their own.
+    """
+    if not isinstance(body, dict):
+        return None
+    if body.get("error_code"):
+        return normalised(body["error_code"]), _text(body.get("error_msg"))
+    error = body.get("error")
+    if isinstance(error, dict):
+        return normalised(error.get("code") or error.get("type") or status), _text(error.get("message"))
+    if error and (family is Family.OAUTH or status >= 400):
+        return normalised(error), _text(body.get("error_description"))
+    if family is Family.CONSOLE_DATA and _says_no(body):
+        return normalised(body.get("code") or body.get("status") or status), _text(body.get("message"))
+    if body.get("code") and "result" not in body and (status >= 400 or family in _CODE_MEANS_FAILURE):
+        return normalised(body["code"]), _text(body.get("message") or body.get("msg"))
+    return None
+
+
+_CODE_MEANS_FAILURE: Final = frozenset({Family.CONSOLE_V2, Family.IAM, Family.BOS})
+
+
+def _says_no(body: dict[str, Any]) -> bool:
+    """The data part of V1 answers `success: false` or a `status` like HTTP's, under HTTP 200."""
+    if "success" in body and not body["success"]:
+        return True
+    said = normalised(body.get("status"))
+    return isinstance(said, int) and said >= 400
+
+
+def _reported_in_headers(status: int, headers: Mapping[str, str]) -> tuple[int | str, str] | None:
+    """Refused signatures come with an empty body and their reason in the headers."""
+    message = headers.get("x-bce-error-message")
+    if status < 400 or message is None:
+        return None
+    code = HEADER_MESSAGES.get(message) or headers.get("x-bce-error-code") or status
+    return normalised(code), message
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else "" if value is None else str(value)
+
+
+def _request_id(body: JSON, headers: Mapping[str, str]) -> str | None:
+    if isinstance(body, dict):
+        for name in ("requestId", "log_id", "id"):
+            if isinstance(value := body.get(name), (str, int)) and value:
+                return str(value)
+    return headers.get("x-bce-request-id") or headers.get("x-baidu-request-id")
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Seconds that the `Retry-After` header asks to wait: a number, or the time until a date."""
+    value = headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    moment = _http_date(value)
+    return max(0.0, (moment - now).total_seconds()) if moment is not None else None
+
+
+def clock_skew(headers: Mapping[str, str], now: datetime) -> str | None:
+    """A sentence about this machine's clock, if it is far from the server's."""
+    moment = _http_date(headers.get("date", ""))
+    if moment is None:
+        return None
+    seconds = (now - moment).total_seconds()
+    if abs(seconds) < _SKEW_WORTH_MENTIONING:
+        return None
+    return f"This machine's clock is {abs(seconds):.0f} seconds {'ahead of' if seconds > 0 else 'behind'} the server's"
+
+
+def _http_date(value: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(value)
+    except (TypeError, ValueError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+# --- what a failure says about the effect --------------------------------------------------------------------
+
+
+class Outcome(Enum):
+    """What is known about the effect of a call that failed."""
+
+    UNSENT = "unsent"
+    """It never reached the platform: send it again."""
+    REJECTED = "rejected"
+    """The platform said no and did nothing."""
+    UNKNOWN = "unknown"
+    """It may have happened: look before sending it again."""
+
+
+def outcome_of(error: BaseException) -> Outcome:
+    """Whether a failed call may have had its effect; anything that proves nothing counts as unknown."""
+    if isinstance(error, InvalidArgumentError) or (isinstance(error, ConnectionFailedError) and not error.sent):
+        return Outcome.UNSENT
+    if not isinstance(error, QianfanError):
+        return Outcome.UNKNOWN
+    status = getattr(error, "http_status", None) or getattr(error, "status_code", None)
+    if status is not None and 400 <= status < 500 and status != 408:
+        return Outcome.REJECTED
+    if isinstance(error, APIError) and (status or 0) < 500 and error.error_code not in _SERVER_FAULTS:
+        return Outcome.REJECTED
+    return Outcome.UNKNOWN
+
+
+_SERVER_FAULTS: Final = frozenset({1, 2, 336000, 500000, "internal_error", "InternalError"})
+"""Codes with which the platform says that something broke on its side, even under HTTP 200."""

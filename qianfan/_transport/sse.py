@@ -1,0 +1,171 @@
+"""Event streams: bytes in, events out, by the rules of the HTML standard; and on top of them the platform's own.
+
+No I/O. Bytes may arrive cut anywhere, inside a character or between the two halves of a line end.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from qianfan._transport.wire import Family, Reading, excerpt
+from qianfan.errors import RequestError, StreamInterruptedError
+
+_LINE_END: Final = re.compile(rb"\r\n|\n|\r")
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+_LARGEST_EVENT: Final = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class ServerSentEvent:
+    """One event. `bare` marks a line of JSON that stood in the stream without a field name."""
+
+    data: str
+    event: str = "message"
+    id: str = ""
+    retry: int | None = None
+    bare: bool = False
+
+
+class LineSplitter:
+    """Bytes -> lines, ended by LF, CR or CRLF."""
+
+    def __init__(self) -> None:
+        self._pending: list[bytes] = []
+        self._pending_size = 0
+        self._after_cr = False
+
+    @property
+    def pending_size(self) -> int:
+        """Bytes of the line that has not ended yet."""
+        return self._pending_size
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The lines that this chunk completes."""
+        if not chunk:
+            return []
+        if self._after_cr and chunk.startswith(b"\n"):
+            chunk = chunk[1:]
+        self._after_cr = chunk.endswith(b"\r")
+        *ended, rest = _LINE_END.split(chunk)
+        if ended:
+            ended[0] = b"".join([*self._pending, ended[0]])
+            self._pending, self._pending_size = [], 0
+        self._pending.append(rest)
+        self._pending_size += len(rest)
+        return ended
+
+
+class EventDecoder:
+    """Lines -> events. Comments and unknown fields are skipped; an event without data is none."""
+
+    def __init__(self) -> None:
+        self._lines = LineSplitter()
+        self._first = True
+        self._data: list[str] = []
+        self._size = 0
+        self._event = ""
+        self._id = ""
+        self._retry: int | None = None
+
+    def feed(self, chunk: bytes) -> Iterator[ServerSentEvent]:
+        """The events that this chunk completes. Raises RequestError when one grows without end."""
+        for line in self._lines.feed(chunk):
+            if (event := self._take(line)) is not None:
+                yield event
+        if self._size + self._lines.pending_size > _LARGEST_EVENT:
+            raise RequestError(f"a single event of the stream is larger than {_LARGEST_EVENT} bytes")
+
+    def _take(self, line: bytes) -> ServerSentEvent | None:
+        if self._first:
+            line, self._first = line.removeprefix(_BYTE_ORDER_MARK), False
+        if not line:
+            return self._dispatch()
+        if line.startswith(b"{"):
+            # No field can begin like this; the platform reports some errors as a bare line of JSON.
+            return ServerSentEvent(line.decode("utf-8", "replace"), bare=True)
+        name, _, value = line.decode("utf-8", "replace").partition(":")
+        self._set(name, value.removeprefix(" "))
+        return None
+
+    def _set(self, name: str, value: str) -> None:
+        if name == "data":
+            self._data.append(value)
+            self._size += len(value)
+        elif name == "event":
+            self._event = value
+        elif name == "id" and "\0" not in value:
+            self._id = value
+        elif name == "retry" and value.isascii() and value.isdigit():
+            self._retry = int(value[:9])
+
+    def _dispatch(self) -> ServerSentEvent | None:
+        data, name = self._data, self._event
+        self._data, self._event, self._size = [], "", 0
+        if not data:
+            return None
+        return ServerSentEvent("\n".join(data), name or "message", self._id, self._retry)
+
+
+class AnswerDecoder:
+    """Bytes -> the platform's answers, until its end mark: `is_end` in V1, `[DONE]` in V2.
+
+    Each answer is a dictionary; a named event adds its name as `_event`.
+    """
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._events = EventDecoder()
+        self.ended = False
+        """Whether the end mark was seen; what follows it is ignored."""
+
+    def feed(self, chunk: bytes) -> Iterator[dict[str, Any]]:
+        """The answers that this chunk completes; raises APIError at the place where the stream reports one."""
+        for event in self._events.feed(chunk):
+            if self.ended:
+                return
+            answer = self._answer(event)
+            if answer is not None:
+                yield answer
+
+    def finish(self) -> Iterator[dict[str, Any]]:
+        """The connection was closed: the last answer, if only its blank line is missing.
+
+        Raises StreamInterruptedError unless the end mark was seen.
+        """
+        if self.ended:
+            return
+        try:
+            yield from self.feed(b"\n\n")
+        except RequestError as cut:
+            raise self.interrupted("the connection was closed") from cut
+        if not self.ended:
+            raise self.interrupted("the connection was closed")
+
+    def interrupted(self, why: str) -> StreamInterruptedError:
+        """The error for a stream that broke off."""
+        return StreamInterruptedError(f"{self._reading.call.name}: the stream ended without its end mark: {why}")
+
+    def _answer(self, event: ServerSentEvent) -> dict[str, Any] | None:
+        if event.data.strip() == "[DONE]":
+            self.ended = True
+            return None
+        try:
+            answer: Any = json.loads(event.data)
+        except (ValueError, RecursionError):
+            answer = None
+        if isinstance(answer, dict) and (failure := self._reading.failure(200, {}, answer)) is not None:
+            raise failure
+        if event.bare:
+            return None
+        if not isinstance(answer, dict):
+            raise RequestError(
+                f"{self._reading.call.name}: the stream holds something other than a JSON object",
+                body=excerpt(event.data.encode()),
+            )
+        if self._reading.call.family is Family.INFERENCE_V1 and answer.get("is_end") is True:
+            self.ended = True
+        return {**answer, "_event": event.event} if event.event != "message" else answer
