@@ -1,0 +1,259 @@
+"""Models: what a training run made, published as a version of a model set."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeAlias
+
+from qianfan._sync import run_sync
+from qianfan._transport import Client
+from qianfan.errors import APIError, InvalidArgumentError, ModelPublishFailedError, TrainJobFailedError
+from qianfan.model.configs import DeployConfig
+from qianfan.model.service import Service
+from qianfan.model.waiting import Tell, silent, watch, word
+from qianfan.resources.console.consts import ModelState, TrainStatus
+from qianfan.resources.platform import Platform
+from qianfan.resources.purchase import create_once, name_with, token_for
+from qianfan.resources.schemas import ModelVersion, Task
+
+Noted: TypeAlias = Callable[[str, str], Awaitable[object]]
+"""Hears (set id, version id) as soon as they are known, before anything relies on them."""
+
+
+class Model:
+    """A model version, or a training run that is still to be published as one. Making one sends nothing.
+
+    set_id: the model set (`am-…`). id, also `version_id`: the version (`amv-…`). Where `version_id` is given, `id`
+    means the set, as in older code; a lone `id` is told apart by its prefix.
+    job_id, task_id: the run it comes from (`job-…`, `task-…`). name: of the model set.
+    Ids may be numbers, as older code has them.
+    """
+
+    def __init__(
+        self,
+        set_id: str | int | None = None,
+        id: str | int | None = None,
+        *,
+        version_id: str | int | None = None,
+        task_id: str | int | None = None,
+        job_id: str | int | None = None,
+        name: str | None = None,
+        client: Client | None = None,
+    ) -> None:
+        if version_id is not None and id is not None:
+            set_id, id = id, version_id
+        elif version_id is not None:
+            id = version_id
+        elif set_id is None and isinstance(id, str) and id.startswith("am-"):
+            set_id, id = id, None
+        self.set_id = set_id
+        self.id = id
+        self.task_id = task_id
+        self.job_id = job_id
+        self.name = name
+        self.service: Service | None = None
+        self._platform = Platform(client)
+
+    @property
+    def version_id(self) -> str | int | None:
+        """The version, `amv-…`; another name of `id`."""
+        return self.id
+
+    def __repr__(self) -> str:
+        facts = {"set_id": self.set_id, "id": self.id, "job_id": self.job_id, "task_id": self.task_id}
+        return f"Model({', '.join(f'{name}={value!r}' for name, value in facts.items() if value is not None)})"
+
+    def _repr_html_(self) -> str:
+        return f"<code>{self!r}</code>"
+
+    # --- facts ----------------------------------------------------------------------------------------------
+
+    async def adetail(self) -> ModelVersion:
+        """What the platform knows about this version; one request."""
+        if self.id is None:
+            raise InvalidArgumentError(f"{self!r} has no version id; publish it or call auto_complete_info() first")
+        return await self._platform.models.version_detail(self.id)
+
+    async def aauto_complete_info(self) -> Model:
+        """Fill in the ids that the platform can tell from the ones that are known."""
+        if self.id is None and self.set_id is not None:
+            found = await self._platform.models_v2.describe_set(str(self.set_id))
+            if not found.model_ids:
+                raise InvalidArgumentError(f"model set {self.set_id!r} holds no version yet")
+            self.id, self.name = found.model_ids[0], found.model_set_name
+        if self.id is not None:
+            detail = await self.adetail()
+            self.set_id = detail.set_id or self.set_id
+            self.id = detail.version_id or self.id
+            self.name = detail.name or self.name
+            self.job_id = detail.source.job_id or self.job_id
+            self.task_id = detail.source.task_id or self.task_id
+        return self
+
+    def auto_complete_info(self) -> Model:
+        """Blocking form of `aauto_complete_info`."""
+        return run_sync(self.aauto_complete_info)
+
+    async def aids(self) -> tuple[str, str]:
+        """The set and the version, asked for where they are not known."""
+        if self.set_id is None or self.id is None or isinstance(self.set_id, int) or isinstance(self.id, int):
+            await self.aauto_complete_info()
+        if self.set_id is None or self.id is None:
+            raise InvalidArgumentError(f"{self!r} is not published yet; call publish() first")
+        return str(self.set_id), str(self.id)
+
+    # --- publish --------------------------------------------------------------------------------------------
+
+    async def apublish(
+        self,
+        name: str = "",
+        *,
+        step: int | None = None,
+        tell: Tell = silent,
+        token: str | None = None,
+        look_first: bool = False,
+        noted: Noted | None = None,
+    ) -> Model:
+        """Publish the training run as a new model, and return once the version is ready.
+
+        A model that already has a version is not published again, only waited for.
+        name: of the new model set, unique in the account; generated when left out. step: the checkpoint, by default the
+        last. tell: hears (description, what is known). token: makes a generated name findable. look_first: an earlier
+        attempt was interrupted. noted: hears the new ids before they are used.
+
+        Raises TrainJobFailedError when the run is not done, ModelPublishFailedError when publishing fails.
+        """
+        if self.id is None:
+            await self._publish(name, step, token, look_first, tell)
+            if noted is not None:
+                await noted(str(self.set_id), str(self.id))
+        await self._until_ready(tell)
+        return self
+
+    def publish(self, name: str = "") -> Model:
+        """Blocking form of `apublish`."""
+        return run_sync(self.apublish, name)
+
+    async def _publish(self, name: str, step: int | None, token: str | None, look_first: bool, tell: Tell) -> None:
+        if self.task_id is None:
+            raise InvalidArgumentError(f"{self!r} has neither a version nor a training task to publish")
+        task = await self._until_trained(tell)
+        self.job_id, self.task_id = task.job_id or self.job_id, task.task_id
+        token = token or token_for("model", self.job_id, self.task_id, step)
+        self.name = name = name or self.name or name_with(token, f"m_{task.job_name}")
+
+        async def create() -> tuple[str, str | None]:
+            published = await self._platform.models.publish(
+                job_id=str(self.job_id), task_id=str(self.task_id), name=name, step=step
+            )
+            return published.set_id, published.version_id
+
+        set_id, version_id = await create_once(
+            create,
+            lambda: self._find(name),
+            what="model",
+            name=name,
+            clock=self._platform.client.clock,
+            look_first=look_first,
+        )
+        if version_id is None:
+            version_id = (await self._platform.models_v2.describe_set(set_id)).model_ids[0]
+        self.set_id, self.id = set_id, version_id
+
+    async def _until_trained(self, tell: Tell) -> Task:
+        client = self._platform.client
+        task = await watch(
+            lambda: self._platform.finetune.describe_task(str(self.task_id)),
+            until=lambda task: task.run_status not in ("", TrainStatus.Waiting, TrainStatus.Running),
+            tell=lambda task: None,
+            every=client.settings.train_status_polling_interval,
+            client=client,
+        )
+        if task.run_status != TrainStatus.Done:
+            status = word(task.run_status)
+            raise TrainJobFailedError(
+                f"task {task.task_id!r} of job {task.job_id!r} is {status!r}; only one that is Done can be published",
+                job_id=task.job_id,
+                task_id=task.task_id,
+                status=status,
+            )
+        return task
+
+    async def _find(self, name: str) -> tuple[str, str | None] | None:
+        """The model set of this name, if it comes from our run."""
+        try:
+            found = await self._platform.models_v2.describe_set(name=name)
+        except APIError as error:
+            if error.retryable:
+                raise
+            return None  # the platform has no code for "not found"
+        for version_id in found.model_ids:
+            detail = await self._platform.models.version_detail(version_id)
+            if detail.source.task_id == str(self.task_id):
+                return found.model_set_id, version_id
+        return None
+
+    async def _until_ready(self, tell: Tell) -> None:
+        client = self._platform.client
+        detail = await watch(
+            self.adetail,
+            until=lambda detail: detail.state not in ("", ModelState.Creating),
+            tell=lambda detail: tell(f"model {self.id} is {word(detail.state)}", detail.body),
+            every=client.settings.model_publish_status_polling_interval,
+            client=client,
+        )
+        if detail.state != ModelState.Ready:
+            status = word(detail.state)
+            raise ModelPublishFailedError(
+                f"model {self.id!r} ended as {status!r} instead of 'Ready'", model_id=str(self.id), status=status
+            )
+        self.set_id = detail.set_id or self.set_id
+        self.name = detail.name or self.name
+
+    # --- deploy and ask -------------------------------------------------------------------------------------
+
+    async def adeploy(self, deploy_config: DeployConfig, *, tell: Tell = silent) -> Service:
+        """Deploy this version and return the service once it answers; a second call returns the first one's service.
+
+        A training run that is not published yet is published first.
+        """
+        if self.service is None:
+            if self.id is None and self.task_id is not None:
+                await self.apublish(tell=tell)
+            service = Service(model=self, deploy_config=deploy_config, client=self._platform.client)
+            self.service = await service.adeploy(tell=tell)
+        return self.service
+
+    def deploy(self, deploy_config: DeployConfig) -> Service:
+        """Blocking form of `adeploy`."""
+        return run_sync(self.adeploy, deploy_config)
+
+    async def aexec(self, input: Mapping[str, Any] | None = None, **kwargs: Any) -> Any:
+        """Ask the deployed service of this model; see `Service.aexec`."""
+        return await self._deployed().aexec(input, **kwargs)
+
+    def exec(self, input: Mapping[str, Any] | None = None, **kwargs: Any) -> Any:
+        """Blocking form of `aexec`."""
+        return self._deployed().exec(input, **kwargs)
+
+    def _deployed(self) -> Service:
+        if self.service is None:
+            raise InvalidArgumentError(f"{self!r} is not deployed; call deploy(DeployConfig(...)) first")
+        return self.service
+
+    # --- plain values ---------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """What finds this model again, as JSON values."""
+        return {
+            "set_id": self.set_id,
+            "id": self.id,
+            "job_id": self.job_id,
+            "task_id": self.task_id,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any], *, client: Client | None = None) -> Model:
+        """The model that `to_dict` described."""
+        return cls(**facts, client=client)

@@ -1,0 +1,208 @@
+"""Services: deployed models and preset ones, asked in one way."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from qianfan._sync import run_sync
+from qianfan._transport import Client
+from qianfan.errors import InvalidArgumentError, ServiceDeployFailedError
+from qianfan.model.configs import DeployConfig
+from qianfan.model.consts import ServiceType
+from qianfan.model.waiting import Tell, silent, watch, word
+from qianfan.resources.console.consts import ServiceStatus
+from qianfan.resources.llm import ChatCompletion, Completion, Embedding, Text2Image
+from qianfan.resources.platform import Platform
+from qianfan.resources.purchase import create_once, new_token
+from qianfan.resources.schemas import ServiceDetail
+from qianfan.utils.logging import logger
+
+if TYPE_CHECKING:
+    from qianfan.model.model import Model
+
+Inference: TypeAlias = ChatCompletion | Completion | Embedding | Text2Image
+
+_RESOURCES: dict[ServiceType, type[ChatCompletion | Completion | Embedding | Text2Image]] = {
+    ServiceType.Chat: ChatCompletion,
+    ServiceType.Completion: Completion,
+    ServiceType.Embedding: Embedding,
+    ServiceType.Text2Image: Text2Image,
+}
+
+
+class Service:
+    """A deployed service, a preset model, or a deployment that is still to be made.
+
+    id: `svco-…`, or the number of older code. endpoint: the last part of its address.
+    model: the `Model` it serves, or the name of a preset model. Making one sends nothing.
+    """
+
+    def __init__(
+        self,
+        id: str | int | None = None,
+        endpoint: str | None = None,
+        model: Model | str | None = None,
+        deploy_config: DeployConfig | None = None,
+        service_type: ServiceType | str | None = None,
+        *,
+        client: Client | None = None,
+    ) -> None:
+        self.id = id
+        self.endpoint = endpoint
+        self.model = model
+        self.deploy_config = deploy_config
+        if service_type is None and deploy_config is not None:
+            service_type = deploy_config.service_type
+        self.service_type = ServiceType(service_type) if service_type is not None else ServiceType.Chat
+        self._platform = Platform(client)
+
+    def __repr__(self) -> str:
+        facts = {"id": self.id, "endpoint": self.endpoint, "service_type": self.service_type.value}
+        if isinstance(self.model, str):
+            facts["model"] = self.model
+        return f"Service({', '.join(f'{name}={value!r}' for name, value in facts.items() if value is not None)})"
+
+    # --- asking ---------------------------------------------------------------------------------------------
+
+    def get_res(self) -> Inference:
+        """The inference object behind this service: a ChatCompletion, Completion, Embedding or Text2Image."""
+        resource = _RESOURCES[self.service_type]
+        if self.endpoint is not None:
+            return resource(endpoint=self.endpoint, client=self._platform.client)
+        if isinstance(self.model, str):
+            return resource(model=self.model, client=self._platform.client)
+        raise InvalidArgumentError(f"{self!r} cannot be asked yet: deploy it, or give endpoint=... or a preset model")
+
+    async def aexec(self, input: Mapping[str, Any] | None = None, **kwargs: Any) -> Any:
+        """Ask the service.
+
+        input: by type, `{"messages": [...]}` (Chat), `{"prompt": ...}` (Completion, Text2Image), `{"texts": [...]}`
+        (Embedding); further keywords are merged in. Returns a QfResponse, whose `["result"]` is the text; with
+        `stream=True` an async iterator of them.
+        """
+        return await self.get_res().ado(**_request(input, kwargs))
+
+    def exec(self, input: Mapping[str, Any] | None = None, **kwargs: Any) -> Any:
+        """Blocking form of `aexec`; `stream=True` gives a plain iterator."""
+        return self.get_res().do(**_request(input, kwargs))
+
+    # --- the deployment -------------------------------------------------------------------------------------
+
+    async def adetail(self) -> ServiceDetail:
+        """What the platform knows about the deployment; one request."""
+        if self.id is None:
+            raise InvalidArgumentError(f"{self!r} has no id, so there is nothing to look up")
+        return await self._platform.services.describe(str(self.id))
+
+    async def astatus(self) -> str:
+        """State of the deployment (`Serving` when it answers); one request."""
+        return word((await self.adetail()).run_status)
+
+    @property
+    def status(self) -> str:
+        """Blocking form of `astatus`."""
+        return run_sync(self.astatus)
+
+    async def adeploy(
+        self,
+        *,
+        tell: Tell = silent,
+        token: str | None = None,
+        look_first: bool = False,
+        noted: Callable[[str], Awaitable[object]] | None = None,
+    ) -> Service:
+        """Deploy the model of this service as its `deploy_config` says, and return once it answers.
+
+        A service that already has an id is not deployed again, only waited for.
+        tell: hears (description, what is known) as the deployment goes on. token: makes generated names findable.
+        look_first: an earlier attempt was interrupted. noted: hears the new id before it is used.
+        Raises ServiceDeployFailedError when it ends in another state than Serving.
+        """
+        if self.id is None:
+            self.id = await self._create(token or new_token(), look_first)
+            if noted is not None:
+                await noted(self.id)
+        detail = await self._until_serving(tell)
+        self.endpoint = detail.endpoint
+        return self
+
+    def deploy(self) -> Service:
+        """Blocking form of `adeploy`."""
+        return run_sync(self.adeploy)
+
+    async def _create(self, token: str, look_first: bool) -> str:
+        config, model = self.deploy_config, self.model
+        if config is None or model is None or isinstance(model, str):
+            raise InvalidArgumentError("a service needs a Model and a DeployConfig before it can be deployed")
+        set_id, model_id = await model.aids()
+        stem = model.name or model_id
+        name, suffix = config.service_name(stem, token), config.url_suffix(stem, token)
+        logger.info("deploying model %s as service %r: buys %s", model_id, name, config.purchase_terms())
+        # A name of the user's own may be in use already; only a service that was not there before is this one.
+        before = await self._named(name) if config.name and not look_first else []
+        known = {service.service_id for service in before}
+
+        async def create() -> str:
+            body = config.to_wire(model_set_id=set_id, model_id=model_id, name=name, url_suffix=suffix)
+            created = await self._platform.services.create(
+                model_set_id=body.pop("modelSetId"),
+                model_id=body.pop("modelId"),
+                name=body.pop("name"),
+                url_suffix=body.pop("urlSuffix"),
+                extras=body,
+            )
+            return created.service_id
+
+        async def find() -> str | None:
+            mine = [one for one in await self._named(name) if one.model_id == model_id and one.service_id not in known]
+            return mine[-1].service_id if mine else None
+
+        return await create_once(
+            create, find, what="service", name=name, clock=self._platform.client.clock, look_first=look_first
+        )
+
+    async def _named(self, name: str) -> list[ServiceDetail]:
+        """The account's services of exactly this name; the platform's own filter also matches parts of names."""
+        return [service async for service in self._platform.services.all(name=name) if service.name == name]
+
+    async def _until_serving(self, tell: Tell) -> ServiceDetail:
+        settings = self._platform.client.settings
+
+        def note(detail: ServiceDetail) -> None:
+            waiting = " (waiting for payment or for free machines)" if detail.run_status == ServiceStatus.New else ""
+            tell(f"service {detail.service_id} is {word(detail.run_status)}{waiting}", detail.body)
+
+        detail = await watch(
+            self.adetail,
+            until=lambda detail: detail.run_status not in ("", ServiceStatus.New, ServiceStatus.Deploying),
+            tell=note,
+            every=settings.deploy_status_polling_interval,
+            client=self._platform.client,
+        )
+        if detail.run_status not in (ServiceStatus.Serving, ServiceStatus.Done):
+            status = word(detail.run_status)
+            raise ServiceDeployFailedError(
+                f"service {detail.service_id!r} ended as {status!r} instead of 'Serving'",
+                service_id=detail.service_id,
+                status=status,
+            )
+        return detail
+
+    # --- plain values ---------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """What finds this service again, as JSON values."""
+        model: Any = self.model
+        return {
+            "id": self.id,
+            "endpoint": self.endpoint,
+            "service_type": self.service_type.value,
+            "model": model if model is None or isinstance(model, str) else model.to_dict(),
+        }
+
+
+def _request(input: Mapping[str, Any] | None, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    if input is None:
+        raise InvalidArgumentError('there is nothing to ask; give for example {"messages": [...]} or {"prompt": "..."}')
+    return {**input, **kwargs}

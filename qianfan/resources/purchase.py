@@ -1,0 +1,117 @@
+"""Creating things that cost money: once, and on doubt look before anything else.
+
+The platform takes no idempotency key. So every creation carries a name of ours, and when the answer to a creating call
+is lost, the thing is looked for under that name instead of being ordered again.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+import re
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from qianfan._clock import Clock
+from qianfan.errors import APIError, OutcomeUnknownError, QianfanError, RequestError, is_retryable
+
+logger = logging.getLogger("qianfan")
+
+Made = TypeVar("Made")
+
+SETTLE_SECONDS = 120.0
+"""How long a creation may take to show up in the platform's listings; longer than any request lives."""
+
+_NAME_LENGTH = 20
+
+
+def token_for(*parts: object) -> str:
+    """Ten letters and digits, always the same for the same parts: the part of a name that is looked for."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return base64.b32encode(digest).decode().lower()[:10]
+
+
+def new_token() -> str:
+    """A token for a thing that nobody will look for again."""
+    return token_for(uuid.uuid4())
+
+
+def name_with(token: str, stem: str) -> str:
+    """A name of at most 20 characters: the readable beginning of `stem`, then the token."""
+    readable = re.sub(r"[^A-Za-z0-9\u4e00-\u9fff-]+", "_", stem).strip("_-") or "qianfan"
+    return f"{readable[: _NAME_LENGTH - 1 - len(token)].rstrip('_-')}_{token}"
+
+
+def outcome_unknown(error: QianfanError) -> bool:
+    """Whether the thing may exist although the call failed."""
+    if isinstance(error, RequestError):
+        # A plain refusal (4xx without the platform's error body) did nothing; no answer, 408 and 5xx may have.
+        status = error.status_code
+        refused = status is not None and 400 <= status < 500 and status != 408
+        return error.sent and not refused
+    if isinstance(error, APIError):
+        return error.http_status is not None and error.http_status >= 500
+    return False
+
+
+async def create_once(
+    create: Callable[[], Awaitable[Made]],
+    find: Callable[[], Awaitable[Made | None]],
+    *,
+    what: str,
+    name: str,
+    clock: Clock,
+    look_first: bool = False,
+    exists_already: Callable[[APIError], bool] = lambda error: False,
+    settle: float = SETTLE_SECONDS,
+) -> Made:
+    """Create a thing, or adopt it if an earlier try already did.
+
+    find: looks for the thing by its name; None when it is not there.
+    look_first: an earlier attempt was interrupted, so look before creating.
+    exists_already: recognises the platform's own refusal of a second one.
+    settle: seconds to go on looking after an unknown outcome.
+
+    Raises OutcomeUnknownError when nothing shows up in time. It is not ordered again: it may exist and cost money.
+    """
+    if look_first and (found := await find()) is not None:
+        logger.info("found %s %r of an earlier attempt; using it", what, name)
+        return found
+    try:
+        return await create()
+    except APIError as error:
+        if not outcome_unknown(error) and not exists_already(error):
+            raise
+        cause: QianfanError = error
+    except RequestError as error:
+        if not outcome_unknown(error):
+            raise
+        cause = error
+    logger.warning("no clear answer to creating %s %r (%s); looking for it", what, name, cause)
+    found = await _look(find, clock, settle)
+    if found is None:
+        raise OutcomeUnknownError(
+            f"creating {what} {name!r} got no clear answer, and it did not show up within {settle:g} s. It was not "
+            f"ordered again, since it may exist and cost money. Look for {name!r} in the console; resume() looks again",
+            what=what,
+            name=name,
+        ) from cause
+    logger.info("%s %r was created after all; using it", what, name)
+    return found
+
+
+async def _look(find: Callable[[], Awaitable[Made | None]], clock: Clock, settle: float) -> Made | None:
+    started, wait = clock.monotonic(), 1.0
+    while True:
+        try:
+            found = await find()
+        except QianfanError as error:
+            if not is_retryable(error):
+                raise
+            found = None  # a look that failed proves nothing
+        if found is not None or clock.monotonic() - started >= settle:
+            return found
+        await clock.sleep(wait)
+        wait = min(wait * 2, 10.0)
