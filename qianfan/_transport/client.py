@@ -1,28 +1,86 @@
-"""The client: the only part that sends anything."""
+"""The client: the only part of the package that sends anything.
+
+One request goes through these hands: `wire` gives it its shape, `keys` its credentials, `limits` lets it out, `pools`
+has the connection, `wire` reads the answer, and a `RetryPolicy` decides whether it goes out again.
+"""
 
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Final, TypeAlias, TypeVar
+from urllib.parse import urlsplit
 
+import anyio
+import httpx
+from pydantic import SecretStr
 from typing_extensions import Self
 
+from qianfan import __version__
+from qianfan._auth.tokens import SHARED_TOKENS, Token, TokenFlow, TokenRequest, TokenStore
 from qianfan._clock import SYSTEM_CLOCK, Clock
-from qianfan._retry import Random, RetryPolicy
-from qianfan._transport.wire import Call, Reply
+from qianfan._retry import Random, RetryPolicy, retrying
+from qianfan._transport import objects
+from qianfan._transport.faults import translated
+from qianfan._transport.incoming import AnswerStream, Download, Incoming
+from qianfan._transport.keys import (
+    Authentication,
+    HeaderToken,
+    Nothing,
+    Prepared,
+    QueryToken,
+    Signed,
+    account_keys,
+    authentication,
+    prepared,
+)
+from qianfan._transport.limits import Gate, Spacing
+from qianfan._transport.outgoing import Upload
+from qianfan._transport.pools import Pool, Pools
+from qianfan._transport.wire import Call, Family, Parts, Reading, Reply, Safety, request_parts
 from qianfan._types import JSON, UNSET, Unset
 from qianfan.config import Settings, default_settings
+from qianfan.errors import (
+    AccessTokenExpiredError,
+    BearerTokenExpiredError,
+    InvalidArgumentError,
+    RequestError,
+    RequestTimeoutError,
+)
+from qianfan.utils.logging import logger
 
-if TYPE_CHECKING:
-    import httpx
+Made = TypeVar("Made")
+Content: TypeAlias = bytes | Callable[[], AsyncIterator[bytes]]
+"""What to upload: bytes, or a function that makes an iterator over them, called again for each attempt."""
 
-Content = bytes | Callable[[], AsyncIterator[bytes]]
+_INFERENCE: Final = frozenset({Family.INFERENCE_V1, Family.INFERENCE_V2})
+_SOURCE: Final = f"qianfan_py_sdk_v{__version__}"
+_CONNECT_TIMEOUT: Final = 10.0
+_ID_LETTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+_REFRESHABLE: Final = (AccessTokenExpiredError, BearerTokenExpiredError)
+
+
+class UnsentOnly(RetryPolicy):
+    """Repeats only what provably did not reach the platform."""
+
+    def delay_after(self, failures: int, error: BaseException, *, rng: Random = random) -> float | None:
+        """Seconds to wait, or None to give up, which is the answer to everything that may have arrived."""
+        sent = getattr(error, "sent", True)
+        return None if sent else super().delay_after(failures, error, rng=rng)
 
 
 class Client:
-    """A connection to the platform for one set of settings; usable from several event loops at once."""
+    """The way to the platform for one set of settings.
+
+    settings: a snapshot is kept; without any, what `default_settings()` says now.
+    clock, rng: time and chance, for tests to drive. transport: an httpx transport to use instead of the network.
+
+    Making one opens nothing. It may be used from several event loops and threads at once. `async with` or `aclose()`
+    closes the running loop's connections; otherwise they are closed when the loop ends.
+    """
 
     def __init__(
         self,
@@ -31,10 +89,21 @@ class Client:
         clock: Clock = SYSTEM_CLOCK,
         rng: Random = random,
         transport: httpx.AsyncBaseTransport | None = None,
+        tokens: TokenStore = SHARED_TOKENS,
     ) -> None:
-        self.settings = settings if settings is not None else default_settings()
-        self.clock = clock
-        self.requests_sent = 0
+        self.settings: Final = settings if settings is not None else default_settings()
+        self.clock: Final = clock
+        self._rng = rng
+        self._tokens = tokens
+        self._pools = Pools(self.settings, transport)
+        self._calls = Gate(self.settings.max_requests_in_flight)
+        self._streams = Gate(self.settings.max_streams)
+        self._spacing = Spacing(self.settings.qps_limit or self.settings.rpm_limit / 60, clock)
+        self._guard = threading.Lock()
+        self._sent = 0
+
+    def __repr__(self) -> str:
+        return f"<Client {urlsplit(self.settings.console_api_base_url).hostname}, {self._sent} requests sent>"
 
     async def __aenter__(self) -> Self:
         return self
@@ -43,11 +112,26 @@ class Client:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close this event loop's connections."""
+        """Close the running event loop's connections. A later call opens new ones."""
+        await self._pools.aclose()
+
+    @property
+    def requests_sent(self) -> int:
+        """Requests that left so far: attempts and requests for tokens included."""
+        return self._sent
 
     def retry_policy(self, call: Call) -> RetryPolicy:
-        """The policy that the settings give this call; vary it with `.model_copy(update=...)`."""
-        raise NotImplementedError
+        """The policy that the settings give this call; vary it with `.model_copy(update={"attempts": ...})`."""
+        prefix = "llm_api_retry_" if call.family in _INFERENCE else "console_api_retry_"
+        kind = UnsentOnly if call.safety is Safety.PURCHASE else RetryPolicy
+        return kind(
+            attempts=getattr(self.settings, prefix + "count"),
+            wait_initial=getattr(self.settings, prefix + "backoff_factor"),
+            wait_max=getattr(self.settings, prefix + "max_wait_interval"),
+            jitter=getattr(self.settings, prefix + "jitter"),
+        )
+
+    # --- calls -------------------------------------------------------------------------------------------------
 
     async def call(
         self,
@@ -56,13 +140,29 @@ class Client:
         *,
         path_args: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
         timeout: float | Unset | None = UNSET,
         retries: RetryPolicy | Unset | None = UNSET,
         request_id: str | None = None,
-        headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """Send one call and return its answer."""
-        raise NotImplementedError
+        """Send a call and return its answer.
+
+        path_args: fills the fields of the path. query, headers: sent besides the usual ones, and signed.
+        timeout: seconds for one attempt, from the connection to the last byte; None waits forever.
+        retries: instead of the settings' policy; None tries once. A PURCHASE is repeated only if it never left.
+        request_id: for inference, an id of the caller's own.
+
+        Raises MissingCredentialsError before anything is sent, APIError for an error of the platform, RequestError
+        when there is no usable answer.
+        """
+        how = authentication(self.settings, call.family)
+        parts = self._parts(call, body, path_args, query, headers, request_id)
+        seconds = self._timeout(call, timeout)
+
+        async def send(token: SecretStr | None) -> Reply:
+            return await self._exchange(call, parts, how, token, seconds)
+
+        return await self._repeating(call, retries, partial(self._with_token, how, send))
 
     def stream(
         self,
@@ -71,13 +171,58 @@ class Client:
         *,
         path_args: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
         timeout: float | Unset | None = UNSET,
         retries: RetryPolicy | Unset | None = UNSET,
         request_id: str | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> AbstractAsyncContextManager[AsyncIterator[dict[str, Any]]]:
-        """Open a stream of answers: `async with client.stream(...) as pieces: async for piece in pieces`."""
-        raise NotImplementedError
+    ) -> AbstractAsyncContextManager[AnswerStream]:
+        """Open a stream of answers: `async with client.stream(call, body) as answers: async for answer in answers`.
+
+        timeout: seconds to wait for the next piece. The rest is as in `call`; what is repeated ends with the first
+        answer. Later, the iteration raises APIError for an error inside the stream and StreamInterruptedError when
+        it ends without its end mark.
+        """
+        parts = self._parts(
+            call, body, path_args, query, {"accept": "text/event-stream", **(headers or {})}, request_id
+        )
+        return self._stream(call, parts, self._timeout(call, timeout), retries)
+
+    @asynccontextmanager
+    async def _stream(
+        self, call: Call, parts: Parts, timeout: float | None, retries: RetryPolicy | Unset | None
+    ) -> AsyncGenerator[AnswerStream, None]:
+        how = authentication(self.settings, call.family)
+
+        async def open_(token: SecretStr | None) -> tuple[Incoming, AnswerStream]:
+            incoming = await self._open(Pool.STREAMS, call, parts, how, token, timeout, parts.content)
+            try:
+                return incoming, await self._answers(call, incoming)
+            except BaseException:
+                await incoming.aclose()
+                raise
+
+        async with self._streams:
+            incoming, answers = await self._repeating(call, retries, partial(self._with_token, how, open_))
+            try:
+                yield answers
+            finally:
+                await incoming.aclose()
+
+    async def _answers(self, call: Call, incoming: Incoming) -> AnswerStream:
+        reading = self._reading(call)
+        if incoming.status == 200 and incoming.headers.get("content-type", "").startswith("text/event-stream"):
+            answers = AnswerStream(incoming, reading)
+            await answers.peek()
+            return answers
+        content = await incoming.whole()
+        reading.reply(incoming.status, incoming.headers, content)
+        raise RequestError(
+            f"{call.name} asked for a stream and got a single answer",
+            status_code=incoming.status,
+            body=content[:500].decode("utf-8", "replace"),
+        )
+
+    # --- object storage ----------------------------------------------------------------------------------------
 
     async def put_object(
         self,
@@ -90,34 +235,290 @@ class Client:
         headers: Mapping[str, str] | None = None,
         region: str | None = None,
     ) -> Reply:
-        """Store an object; `size` in bytes is needed when the content is a function that makes an iterator."""
-        raise NotImplementedError
+        """Store an object under a key, replacing what is there.
+
+        size: bytes, needed when the content is a function; nothing is held in memory then but the piece on its way.
+        headers: for example `x-bce-meta-...`. Raises InvalidArgumentError when the content has another size.
+        """
+        length = len(content) if isinstance(content, bytes) else size
+        if length is None:
+            raise InvalidArgumentError("put_object needs `size` in bytes when the content is a function")
+        if isinstance(content, bytes) and size not in (None, length):
+            raise InvalidArgumentError(f"put_object: size={size} but the content has {length} bytes")
+        sent = {"content-type": content_type, **(headers or {}), "content-length": str(length)}
+        parts = objects.object_parts(self.settings, objects.PUT, bucket, key, headers=sent, region=region)
+
+        def upload() -> Upload:
+            return Upload(objects.PUT.name, _once(content) if isinstance(content, bytes) else content(), length)
+
+        return await self._object_call(objects.PUT, parts, upload)
 
     async def head_object(self, bucket: str, key: str, *, region: str | None = None) -> Reply:
-        """Headers of an object."""
-        raise NotImplementedError
-
-    def get_object(
-        self, bucket: str, key: str, *, headers: Mapping[str, str] | None = None, region: str | None = None
-    ) -> AbstractAsyncContextManager[Any]:
-        """Read an object: `async with client.get_object(...) as download: async for chunk in download`."""
-        raise NotImplementedError
+        """An object's headers. Raises APIError with `http_status` 404 if there is none."""
+        parts = objects.object_parts(self.settings, objects.HEAD, bucket, key, region=region)
+        return await self._object_call(objects.HEAD, parts)
 
     async def delete_object(self, bucket: str, key: str, *, region: str | None = None) -> Reply:
         """Delete an object."""
-        raise NotImplementedError
+        parts = objects.object_parts(self.settings, objects.DELETE, bucket, key, region=region)
+        return await self._object_call(objects.DELETE, parts)
+
+    def get_object(
+        self, bucket: str, key: str, *, headers: Mapping[str, str] | None = None, region: str | None = None
+    ) -> AbstractAsyncContextManager[Download]:
+        """Read an object: `async with client.get_object(...) as download: async for chunk in download`.
+
+        headers: for example `{"range": "bytes=0-99"}`.
+        """
+        sent = {"accept-encoding": "identity", **(headers or {})}
+        parts = objects.object_parts(self.settings, objects.GET, bucket, key, headers=sent, region=region)
+        return self._download(objects.GET, parts)
 
     def presigned_url(
         self, bucket: str, key: str, expires: int = 1800, *, method: str = "GET", region: str | None = None
     ) -> str:
-        """A link that works for everyone for `expires` seconds."""
-        raise NotImplementedError
+        """A link that opens an object without keys for `expires` seconds. Whoever has it, can use it."""
+        call = Call("presigned link", Family.BOS, Safety.READ, "", method=method)
+        parts = objects.object_parts(self.settings, call, bucket, key, region=region)
+        return objects.presigned(account_keys(self.settings), parts, now=self.clock.wall(), expires=expires)
 
-    def download(self, url: str) -> AbstractAsyncContextManager[Any]:
-        """Read a plain link without credentials: `async with client.download(url) as download: ...`."""
-        raise NotImplementedError
+    def download(self, url: str) -> AbstractAsyncContextManager[Download]:
+        """Read a plain link, without credentials: `async with client.download(url) as download: ...`."""
+        address = urlsplit(url)
+        if address.scheme not in ("http", "https") or not address.netloc:
+            raise InvalidArgumentError("download needs a link that begins with http:// or https://")
+        return self._download(Call("download", Family.BOS, Safety.READ, "", method="GET"), url)
+
+    async def _object_call(self, call: Call, parts: Parts, upload: Callable[[], Upload] | None = None) -> Reply:
+        how = authentication(self.settings, call.family)
+        pool, gate = (Pool.CALLS, self._calls) if upload is None else (Pool.STREAMS, self._streams)
+
+        async def attempt() -> Reply:
+            async with gate, AsyncExitStack() as stack:
+                body = await stack.enter_async_context(upload()) if upload is not None else None
+                incoming = await self._open(pool, call, parts, how, None, self._timeout(call), body)
+                stack.push_async_callback(incoming.aclose)
+                return self._reading(call).reply(incoming.status, incoming.headers, await incoming.whole())
+
+        return await self._repeating(call, UNSET, attempt)
+
+    @asynccontextmanager
+    async def _download(self, call: Call, source: Parts | str) -> AsyncGenerator[Download, None]:
+        async def open_() -> Incoming:
+            incoming = await self._open_download(call, source)
+            if incoming.status in (200, 206):
+                return incoming
+            try:
+                self._reading(call).reply(incoming.status, incoming.headers, await incoming.whole())
+                raise RequestError(f"{call.name} got HTTP status {incoming.status}", status_code=incoming.status)
+            finally:
+                await incoming.aclose()
+
+        async with self._streams:
+            incoming = await self._repeating(call, UNSET, open_)
+            try:
+                yield Download(incoming)
+            finally:
+                await incoming.aclose()
+
+    async def _open_download(self, call: Call, source: Parts | str) -> Incoming:
+        if isinstance(source, Parts):
+            how = authentication(self.settings, call.family)
+            return await self._open(Pool.STREAMS, call, source, how, None, self._timeout(call), None, raw=True)
+        ready = Prepared("GET", source, {"accept-encoding": "identity"})
+        return await self._send(Pool.STREAMS, call, ready, self._timeout(call), None, raw=True, follow_redirects=True)
+
+    # --- one attempt -------------------------------------------------------------------------------------------
+
+    async def _exchange(
+        self, call: Call, parts: Parts, how: Authentication, token: SecretStr | None, timeout: float | None
+    ) -> Reply:
+        """One request and its whole answer."""
+        pool = Pool.PURCHASES if call.safety is Safety.PURCHASE else Pool.CALLS
+        async with self._calls:
+            with anyio.move_on_after(timeout):
+                incoming = await self._open(pool, call, parts, how, token, timeout, parts.content)
+                try:
+                    content = await incoming.whole()
+                finally:
+                    await incoming.aclose()
+                return self._reading(call).reply(incoming.status, incoming.headers, content)
+        raise RequestTimeoutError(f"{call.name}: no complete answer within {timeout:g} seconds", retryable=True)
+
+    async def _open(
+        self,
+        pool: Pool,
+        call: Call,
+        parts: Parts,
+        how: Authentication,
+        token: SecretStr | None,
+        timeout: float | None,
+        content: bytes | Upload | None,
+        *,
+        raw: bool = False,
+    ) -> Incoming:
+        """Attach credentials, fresh for each attempt, send, and wait for the answer's headers."""
+        if call.family in _INFERENCE:
+            await self._spacing.wait()
+        ready = prepared(parts, how, token, now=self.clock.wall(), expiration=self.settings.iam_sign_expiration_sec)
+        return await self._send(pool, call, ready, timeout, content, raw=raw)
+
+    async def _send(
+        self,
+        pool: Pool,
+        call: Call,
+        ready: Prepared,
+        timeout: float | None,
+        content: bytes | Upload | None,
+        *,
+        raw: bool = False,
+        follow_redirects: bool = False,
+    ) -> Incoming:
+        client = await self._pools.client(pool)
+        begun = self.clock.monotonic()
+        with self._guard:
+            self._sent += 1
+        with translated(call.name):
+            request = client.build_request(
+                ready.method,
+                ready.url,
+                headers=dict(ready.headers),
+                content=content if isinstance(content, bytes) else None,
+                timeout=_timeouts(timeout),
+            )
+            if isinstance(content, Upload):
+                request.stream = content
+            response = await client.send(request, stream=True, follow_redirects=follow_redirects)
+        incoming = Incoming(call.name, response, raw=raw)
+        logger.debug(
+            "%s: HTTP %d after %.0f ms (request id %s)",
+            call.name,
+            incoming.status,
+            1000 * (self.clock.monotonic() - begun),
+            incoming.headers.get("x-bce-request-id") or incoming.headers.get("x-baidu-request-id"),
+        )
+        return incoming
+
+    async def _repeating(
+        self, call: Call, retries: RetryPolicy | Unset | None, attempt: Callable[[], Awaitable[Made]]
+    ) -> Made:
+        policy = self._policy(call, retries)
+
+        def tell(failures: int, error: Exception, delay: float) -> None:
+            logger.info("attempt %d of %d failed, next in %.1f s: %s", failures, policy.attempts, delay, error)
+
+        return await retrying(policy, attempt, before_sleep=tell, sleep=self.clock.sleep, rng=self._rng)
+
+    def _policy(self, call: Call, retries: RetryPolicy | Unset | None) -> RetryPolicy:
+        if retries is UNSET:
+            return self.retry_policy(call)
+        if retries is None:
+            return RetryPolicy(attempts=1)
+        return UnsentOnly(**dict(retries)) if call.safety is Safety.PURCHASE else retries
+
+    # --- tokens ------------------------------------------------------------------------------------------------
+
+    async def _with_token(self, how: Authentication, send: Callable[[SecretStr | None], Awaitable[Made]]) -> Made:
+        """Send with the token this kind of call needs; if the platform refuses it, once more with a new one."""
+        token = await self._token(how)
+        try:
+            return await send(token)
+        except _REFRESHABLE:
+            if not isinstance(how, (QueryToken, HeaderToken)) or how.source is None:
+                raise
+        return await send(await self._token(how, refused=token))
+
+    async def _token(self, how: Authentication, *, refused: SecretStr | None = None) -> SecretStr | None:
+        if not isinstance(how, (QueryToken, HeaderToken)):
+            return None
+        if how.source is None or (how.given is not None and refused is None):
+            return how.given
+        token = await self._tokens.token(how.source, self._drive, now=self.clock.wall, refused=refused)
+        return token.value
+
+    async def _drive(self, flow: TokenFlow) -> Token:
+        """Send what a flow asks for and hand it the answer."""
+        request = next(flow)
+        while True:
+            answer = await self._fetch(request)
+            try:
+                request = flow.send(answer if isinstance(answer, dict) else {})
+            except StopIteration as done:
+                token: Token = done.value
+                return token
+
+    async def _fetch(self, request: TokenRequest) -> JSON:
+        family = Family.OAUTH if request.signer is None else Family.IAM
+        call = Call(request.name, family, Safety.READ, request.path, method=request.method)
+        parts = request_parts(call, request.base_url, query=dict(request.query), headers=self._headers(call, None))
+        how = Nothing() if request.signer is None else Signed(request.signer)
+        reply = await self._exchange(call, parts, how, None, self.settings.auth_timeout)
+        return reply.body
+
+    # --- small things ------------------------------------------------------------------------------------------
+
+    def _parts(
+        self,
+        call: Call,
+        body: JSON,
+        path_args: Mapping[str, str] | None,
+        query: Mapping[str, str] | None,
+        headers: Mapping[str, str] | None,
+        request_id: str | None,
+    ) -> Parts:
+        every = {**self._headers(call, request_id), **(headers or {})}
+        return request_parts(call, self._base_url(call), body, path_args=path_args, query=query, headers=every)
+
+    def _base_url(self, call: Call) -> str:
+        if call.family in (Family.INFERENCE_V1, Family.OAUTH):
+            return self.settings.base_url
+        return self.settings.iam_base_url if call.family is Family.IAM else self.settings.console_api_base_url
+
+    def _headers(self, call: Call, request_id: str | None) -> dict[str, str]:
+        if call.family not in _INFERENCE:
+            return {} if call.family is Family.OAUTH else {"request-source": _SOURCE}
+        headers = {"request_id": request_id or self._new_request_id()}
+        if call.family is Family.INFERENCE_V2 and self.settings.app_id is not None:
+            headers["appid"] = self.settings.app_id
+        return headers
+
+    def _new_request_id(self) -> str:
+        tail = "".join(_ID_LETTERS[int(self._rng.random() * len(_ID_LETTERS))] for _ in range(16))
+        return f"sdk-py-{__version__}-{tail}"
+
+    def _timeout(self, call: Call, asked: float | Unset | None = UNSET) -> float | None:
+        if asked is not UNSET:
+            return asked
+        settings = self.settings
+        return settings.llm_api_retry_timeout if call.family in _INFERENCE else settings.console_api_retry_timeout
+
+    def _reading(self, call: Call) -> Reading:
+        settings = self.settings
+        codes = settings.llm_api_retry_err_codes if call.family in _INFERENCE else settings.console_api_retry_err_codes
+        return Reading(call, self.clock.wall(), codes)
+
+
+def _timeouts(seconds: float | None) -> httpx.Timeout:
+    if seconds is None:
+        return httpx.Timeout(None, connect=_CONNECT_TIMEOUT)
+    return httpx.Timeout(seconds, connect=min(seconds, _CONNECT_TIMEOUT))
+
+
+async def _once(content: bytes) -> AsyncGenerator[bytes, None]:
+    yield content
+
+
+# --- the process-wide client ---------------------------------------------------------------------------------
+
+_lock = threading.Lock()
+_default: Client | None = None
 
 
 def default_client() -> Client:
-    """The process-wide client for `default_settings()`."""
-    raise NotImplementedError
+    """The process-wide client for `default_settings()`; a new one when those changed."""
+    global _default
+    settings = default_settings()
+    with _lock:
+        if _default is None or _default.settings != settings:
+            _default = Client(settings)
+        return _default

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from qianfan._auth.iam import encode_path, encode_query
 from qianfan._transport.codes import HEADER_MESSAGES, TEMPORARY_STATUS, lookup, normalised
@@ -114,6 +115,11 @@ class Parts:
     query: tuple[tuple[str, str], ...]
     headers: Mapping[str, str]
     content: bytes | None = None
+
+    @property
+    def full_path(self) -> str:
+        """The path as the server sees it; a gateway's address may have one of its own."""
+        return urlsplit(self.base_url).path + self.path
 
     def url(self, extra: Iterable[tuple[str, str]] = ()) -> str:
         """The whole address, with further parameters if an authentication puts them there."""

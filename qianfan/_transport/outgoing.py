@@ -1,0 +1,54 @@
+"""What is uploaded, while it leaves: one piece in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import anyio
+import httpx
+from typing_extensions import Self
+
+from qianfan.errors import InvalidArgumentError
+
+_CLOSING_TIME = 5.0
+
+
+class Upload(httpx.AsyncByteStream):
+    """Content of an announced size, for one attempt: `async with Upload(...)` ends the iterator it was given.
+
+    Raises InvalidArgumentError when the content turns out to have another size.
+    """
+
+    def __init__(self, name: str, content: AsyncIterator[bytes], size: int) -> None:
+        self._name = name
+        self._content = content
+        self._size = size
+        self._passed = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        # An attempt that failed half-way leaves the iterator where it was, perhaps with an open file.
+        close = getattr(self._content, "aclose", None)
+        if close is not None:
+            with anyio.move_on_after(_CLOSING_TIME, shield=True):
+                await close()
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            chunk = await anext(self._content)
+        except StopAsyncIteration:
+            if self._passed < self._size:
+                raise self._wrong(f"{self._passed} bytes") from None
+            raise
+        self._passed += len(chunk)
+        if self._passed > self._size:
+            raise self._wrong("more")
+        return chunk
+
+    def _wrong(self, found: str) -> InvalidArgumentError:
+        return InvalidArgumentError(f"{self._name}: size={self._size} was announced, the content has {found}")
