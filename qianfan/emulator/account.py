@@ -1,0 +1,212 @@
+"""The store behind every endpoint: what one account owns, under one lock.
+
+Requests come from several threads and event loops at once. A handler works on the account while it holds `lock`
+and never waits for anything meanwhile; bodies are read and answers are sent without it.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import string
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from qianfan._clock import Clock
+from qianfan.emulator.blobs import Blob, BlobStore
+from qianfan.emulator.buckets import Buckets
+from qianfan.emulator.lifecycle import Stages
+from qianfan.emulator.records import (
+    Dataset,
+    Group,
+    ImportTask,
+    Job,
+    Model,
+    ModelSet,
+    Record,
+    Service,
+    Source,
+    Task,
+)
+from qianfan.emulator.scans import Scan
+from qianfan.emulator.shelf import Shelf
+from qianfan.emulator.templates import Template, template_of
+
+R = TypeVar("R", bound=Record)
+
+_LETTERS = string.ascii_lowercase + string.digits
+
+
+@dataclass
+class Quirks:
+    """Properties of the platform that are not certain; each can be switched to the other reading.
+
+    job_delete_takes_tasks: deleting a job removes its tasks, in place of being refused while it has any.
+    task_in_deleted_job: a task can still be created in a job that was deleted.
+    """
+
+    job_delete_takes_tasks: bool = False
+    task_in_deleted_job: bool = False
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The credentials of the account: account keys sign, the application pair gets OAuth tokens.
+
+    Without them any well-formed credential is taken.
+    """
+
+    access_key: str
+    secret_key: str
+    ak: str
+    sk: str
+
+    def __repr__(self) -> str:
+        return f"Keys(access_key={self.access_key[:4]}…)"
+
+
+class Account:
+    """Everything one account owns, and what it needs to make more of it.
+
+    seed: drives ids and simulated numbers, so that two emulators given the same calls answer alike.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        stages: Stages,
+        blobs: BlobStore,
+        keys: Keys | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.clock = clock
+        self.stages = stages
+        self.blobs = blobs
+        self.keys = keys
+        self.seed = seed
+        self.quirks = Quirks()
+        self.lock = threading.RLock()
+        self.changes = 0
+        self.groups = Shelf(Group, "dg-", 16, 900)
+        self.datasets = Shelf(Dataset, "ds-", 16, 51000)
+        self.imports = Shelf(ImportTask, "task-", 12, 1)
+        self.jobs = Shelf(Job, "job-", 12, 18000)
+        self.tasks = Shelf(Task, "task-", 12, 10000)
+        self.model_sets = Shelf(ModelSet, "am-", 12, 20000)
+        self.models = Shelf(Model, "amv-", 12, 23000)
+        self.services = Shelf(Service, "svco-", 12, 5000)
+        self.deleted_jobs: dict[str, Job] = {}
+        self.buckets = Buckets()
+        self.tokens = Tokens()
+        self._blob_cache: dict[str, Blob] = {}
+        self._rng = random.Random(seed)
+
+    @property
+    def shelves(self) -> dict[str, Shelf[Any]]:
+        """Every shelf by name, for what treats all of them alike."""
+        return {
+            "groups": self.groups,
+            "datasets": self.datasets,
+            "imports": self.imports,
+            "jobs": self.jobs,
+            "tasks": self.tasks,
+            "model_sets": self.model_sets,
+            "models": self.models,
+            "services": self.services,
+        }
+
+    def now(self) -> datetime:
+        """The present, in UTC."""
+        return self.clock.wall()
+
+    def new_id(self, shelf: Shelf[R]) -> str:
+        """A fresh id for a shelf."""
+        return shelf.prefix + self.letters(shelf.length)
+
+    def letters(self, count: int) -> str:
+        """Random lower-case letters and digits."""
+        return "".join(self._rng.choices(_LETTERS, k=count))
+
+    def blob_of(self, source: Source) -> Blob:
+        """The stored content behind a source."""
+        blob = self._blob_cache.get(source.blob_key)
+        if blob is None:
+            blob = self.blobs.load(source.blob_key, source.size, source.md5, source.crc32)
+            self._blob_cache[source.blob_key] = blob
+        return blob
+
+    def keep(self, blob: Blob, name: str) -> Source:
+        """Hold a blob and give the record that stands for it."""
+        self._blob_cache[blob.key] = blob
+        return Source(name=name, blob_key=blob.key, size=blob.size, md5=blob.md5, crc32=blob.crc32)
+
+    def scan(self, sources: Iterable[Source], template: Template) -> Scan:
+        """What several files hold together."""
+        total = Scan()
+        for source in sources:
+            total = total.merged(self.blob_of(source).scan(source.name, template))
+        return total
+
+    def template_of(self, dataset: Dataset) -> Template:
+        """The template of a dataset version."""
+        group = self.groups.get(dataset.group_id)
+        template = template_of(group.data_format if group else "")
+        assert template is not None, "a group is only made with a known format"
+        return template
+
+    def clear(self) -> None:
+        """Forget everything the account owns; credentials stay."""
+        for shelf in self.shelves.values():
+            shelf.clear()
+        self.deleted_jobs.clear()
+        self.buckets = Buckets()
+        self._blob_cache.clear()
+        self.touch()
+
+    def touch(self) -> None:
+        """Note that something changed, so that it is written down."""
+        self.changes += 1
+
+
+class Tokens:
+    """The access and bearer tokens that were given out."""
+
+    def __init__(self) -> None:
+        self._access: dict[str, datetime] = {}
+        self._bearer: dict[str, datetime] = {}
+
+    def new_access(self, now: datetime, seconds: int) -> str:
+        """An OAuth token that lives for some seconds."""
+        token = f"24.{secrets.token_hex(16)}.{seconds}.{int(now.timestamp()) + seconds}"
+        self._access[token] = now + timedelta(seconds=seconds)
+        return token
+
+    def new_bearer(self, now: datetime, seconds: int, access_key: str) -> str:
+        """A V2 token that lives for some seconds."""
+        token = f"bce-v3/ALTAK-{secrets.token_hex(8)}/{secrets.token_hex(20)}"
+        self._bearer[token] = now + timedelta(seconds=seconds)
+        return token
+
+    def access_state(self, token: str, now: datetime) -> str:
+        """ "good", "expired" or "unknown"."""
+        return _state(self._access.get(token), now)
+
+    def bearer_state(self, token: str, now: datetime) -> str:
+        """ "good", "expired" or "unknown"."""
+        return _state(self._bearer.get(token), now)
+
+    def expire_all(self, now: datetime) -> None:
+        """Make every token given out so far an expired one."""
+        for tokens in (self._access, self._bearer):
+            for token in tokens:
+                tokens[token] = now
+
+
+def _state(ends: datetime | None, now: datetime) -> str:
+    if ends is None:
+        return "unknown"
+    return "good" if now < ends else "expired"

@@ -1,0 +1,122 @@
+"""Failures on order: which call goes wrong, when, and how."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Literal
+
+from qianfan._types import JSON
+from qianfan.emulator.envelopes import Family, failure
+from qianfan.emulator.record import Recorded
+from qianfan.emulator.wire import Answer, json_answer
+from qianfan.errors import InvalidArgumentError
+
+Drop = Literal["before", "during", "after"]
+_DROPS = ("before", "during", "after")
+
+
+@dataclass
+class Fault:
+    """One ordered failure.
+
+    call: what it hits, by name or by the end of a path; "*" hits every call.
+    nth: the first of these calls that it hits, counted from 1; times: how many in a row, None for all after it.
+    status, code, message: the error that is answered, in the style of the call's family.
+    body: the whole answer in place of that: JSON, or a text that is sent as HTML.
+    headers: extra headers of the answer, for example `retry-after`.
+    delay: seconds on the emulator's clock before anything else happens.
+    drop: break the connection: "before" the call takes effect, "after" it did but before its answer, or "during" the
+    answer, when a first part of it was sent.
+    """
+
+    call: str
+    nth: int = 1
+    times: int | None = 1
+    status: int | None = None
+    code: int | str | None = None
+    message: str | None = None
+    body: JSON = None
+    headers: dict[str, str] = field(default_factory=dict)
+    delay: float | None = None
+    drop: Drop | None = None
+    seen: int = 0
+    hits: int = 0
+
+    def is_due(self, recorded: Recorded) -> bool:
+        """Count a call and tell whether it is hit."""
+        if self.call != "*" and not recorded.is_called(self.call):
+            return False
+        self.seen += 1
+        if self.seen < self.nth or (self.times is not None and self.hits >= self.times):
+            return False
+        self.hits += 1
+        return True
+
+    @property
+    def answers(self) -> bool:
+        """Whether the fault answers in place of the call, which then has no effect."""
+        return any(value is not None for value in (self.status, self.code, self.message, self.body))
+
+    def answer(self, family: Family) -> Answer:
+        """The answer that was ordered."""
+        if isinstance(self.body, str):
+            return Answer(self.status or 200, {"content-type": "text/html", **self.headers}, self.body.encode())
+        if self.body is not None:
+            return json_answer(self.body, status=self.status or 200, headers=self.headers)
+        answer = failure(family, code=self.code, message=self.message or "an ordered failure", status=self.status)
+        answer.headers.update(self.headers)
+        return answer
+
+
+class Faults:
+    """The failures that are on order."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._faults: list[Fault] = []
+
+    def add(
+        self,
+        call: str = "*",
+        *,
+        nth: int = 1,
+        times: int | None = 1,
+        status: int | None = None,
+        code: int | str | None = None,
+        message: str | None = None,
+        body: JSON = None,
+        headers: dict[str, str] | None = None,
+        delay: float | None = None,
+        drop: Drop | None = None,
+    ) -> Fault:
+        """Order a failure; the parameters are those of `Fault`.
+
+        Raises InvalidArgumentError when nothing would happen, or for an unknown `drop`.
+        """
+        fault = Fault(call, nth, times, status, code, message, body, dict(headers or {}), delay, drop)
+        if drop is not None and drop not in _DROPS:
+            raise InvalidArgumentError(f"drop is {drop!r}; use one of {_DROPS}")
+        if nth < 1 or (times is not None and times < 1):
+            raise InvalidArgumentError(f"nth is {nth!r} and times is {times!r}; both count from 1")
+        if not fault.answers and delay is None and drop is None:
+            raise InvalidArgumentError("a fault needs a status, code, message, body, delay or drop")
+        with self._lock:
+            self._faults.append(fault)
+        return fault
+
+    def take(self, recorded: Recorded) -> Fault | None:
+        """The failure that hits a call, if any; the first one ordered wins."""
+        with self._lock:
+            due = [fault for fault in self._faults if fault.is_due(recorded)]
+        return due[0] if due else None
+
+    def remove(self, fault: Fault) -> None:
+        """Take an order back."""
+        with self._lock:
+            self._faults.remove(fault)
+
+    def clear(self) -> None:
+        """Take every order back."""
+        with self._lock:
+            self._faults.clear()

@@ -1,0 +1,1 @@
+"""What the emulated platform does for each call, one module per area."""

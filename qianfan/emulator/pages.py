@@ -1,0 +1,150 @@
+"""What people and programs see of the emulator itself: an overview as a page and as JSON, loss curves, faults."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from typing import TYPE_CHECKING
+
+from qianfan._types import JSON
+from qianfan.emulator import training
+from qianfan.emulator.handlers.overview import overview
+from qianfan.emulator.records import Task
+from qianfan.emulator.wire import Answer, Request, html_answer, json_answer
+from qianfan.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from qianfan.emulator.platform import Platform
+
+_FAULT_FIELDS = ("nth", "times", "status", "code", "message", "body", "headers", "delay", "drop")
+
+
+def is_page(request: Request) -> bool:
+    """Whether a request is about the emulator itself. A signed `/` is object storage's list of buckets."""
+    if request.path == "/":
+        return request.method in ("GET", "HEAD") and not request.header("authorization")
+    return request.path == "/_emulator" or request.path.startswith("/_emulator/")
+
+
+async def show(platform: Platform, request: Request) -> Answer:
+    """Answer a request about the emulator."""
+    path = request.path.rstrip("/")
+    if path == "" and request.method in ("GET", "HEAD"):
+        return html_answer(_overview_page(_facts(platform)))
+    if path == "/_emulator" and request.method == "GET":
+        return json_answer(_facts(platform))
+    if path.startswith("/_emulator/tasks/") and request.method == "GET":
+        return _task_page(platform, path.rpartition("/")[2])
+    if path == "/_emulator/faults":
+        return await _faults(platform, request)
+    return json_answer({"error": f"the emulator has no {request.method} {path}"}, status=404)
+
+
+def _facts(platform: Platform) -> dict[str, JSON]:
+    with platform.account.lock:
+        facts = overview(platform.account)
+    return {**facts, "requests": platform.log.totals()}
+
+
+async def _faults(platform: Platform, request: Request) -> Answer:
+    if request.method == "DELETE":
+        platform.faults.clear()
+        return json_answer({"ordered": 0})
+    try:
+        wish = json.loads(await request.read() or b"{}")
+        fields = {key: wish[key] for key in _FAULT_FIELDS if key in wish}
+        unknown = sorted(set(wish) - set(_FAULT_FIELDS) - {"call"})
+        if unknown:
+            raise InvalidArgumentError(f"a fault has no {unknown}; it has call, {', '.join(_FAULT_FIELDS)}")
+        platform.faults.add(wish.get("call", "*"), **fields)
+    except (ValueError, TypeError, AttributeError, InvalidArgumentError) as error:
+        return json_answer({"error": str(error)}, status=400)
+    return json_answer({"ordered": wish})
+
+
+def _task_page(platform: Platform, task_id: str) -> Answer:
+    account = platform.account
+    with account.lock:
+        task = account.tasks.get(task_id)
+        if task is None:
+            return html_answer(_page("No such task", f"<p>There is no task {escape(task_id)}.</p>"), status=404)
+        share = 1.0 if task.state == "Done" else task.work.share(account.clock.monotonic())
+        curve = training.loss_curve(task, account.seed, share)
+        body = _curve(task, curve)
+    return html_answer(_page(f"Task {task_id}", body))
+
+
+def _curve(task: Task, curve: list[tuple[int, float]]) -> str:
+    width, height = 640, 240
+    last, highest = curve[-1][0], max(loss for _, loss in curve)
+    points = " ".join(f"{width * step / last:.1f},{height - height * loss / highest:.1f}" for step, loss in curve)
+    return f"""<p class="note">Simulated: nothing was trained, these numbers only look like a training's.</p>
+<p>{escape(task.model)}, {escape(task.train_mode)}, {escape(task.parameter_scale)}: <b>{escape(task.state)}</b></p>
+<svg viewBox="-8 -8 {width + 16} {height + 16}" role="img" aria-label="training loss over steps">
+<polyline fill="none" stroke="currentColor" stroke-width="2" points="{points}"/></svg>
+<p>Training loss {curve[0][1]:.3f} at step {curve[0][0]}, {curve[-1][1]:.3f} at step {last}.</p>
+<p><a href="/">Overview</a></p>"""
+
+
+_COLUMNS = {
+    "Datasets": ("versionId", "number", "name", "dataFormat", "rows", "importStatus", "publishStatus"),
+    "Trainings": ("taskId", "jobName", "model", "parameterScale", "runStatus", "progress", "curve"),
+    "Models": ("modelId", "name", "version", "status", "taskId"),
+    "Services": ("serviceId", "name", "endpoint", "runStatus"),
+    "Buckets": ("bucket", "objects"),
+    "Requests": ("call", "count"),
+}
+
+
+def _overview_page(facts: dict[str, JSON]) -> str:
+    tasks = [{**task, "curve": f"/_emulator/tasks/{task['taskId']}"} for job in facts["jobs"] for task in job["tasks"]]
+    rows: dict[str, list[dict[str, JSON]]] = {
+        "Datasets": facts["datasets"],
+        "Trainings": tasks,
+        "Models": facts["models"],
+        "Services": facts["services"],
+        "Buckets": [{"bucket": name, "objects": count} for name, count in facts["buckets"].items()],
+        "Requests": [{"call": name, "count": count} for name, count in facts["requests"].items()],
+    }
+    sections = [
+        '<p class="note">A local double of the Qianfan platform. Metrics, losses and answers are simulated.</p>',
+        *(_table(title, rows[title], columns) for title, columns in _COLUMNS.items()),
+        '<p>The same as JSON: <a href="/_emulator">/_emulator</a></p>',
+    ]
+    return _page("qianfan emulator", "\n".join(sections))
+
+
+def _table(title: str, rows: list[dict[str, JSON]], columns: tuple[str, ...]) -> str:
+    if not rows:
+        return f"<h2>{title}</h2><p>none</p>"
+    head = "".join(f"<th scope=col>{column}</th>" for column in columns)
+    body = "".join("<tr>" + "".join(f"<td>{_cell(row[column])}</td>" for column in columns) + "</tr>" for row in rows)
+    return f"<h2>{title}</h2><div class=wide><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+
+
+def _cell(value: JSON) -> str:
+    text = escape(str(value))
+    return f'<a href="{text}">show</a>' if text.startswith("/_emulator/") else text
+
+
+def _page(title: str, body: str) -> str:
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}</title><style>{_STYLE}</style></head>
+<body><h1>{escape(title)}</h1>
+{body}
+</body></html>
+"""
+
+
+_STYLE = """
+:root { color-scheme: light dark; --line: #8884; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.4rem }
+h2 { font-size: 1.05rem; margin-top: 1.8rem }
+table { border-collapse: collapse; width: 100% }
+th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line) }
+.wide { overflow-x: auto }
+.note { border-left: 4px solid #c80; padding-left: .8rem }
+svg { max-width: 100%; height: auto }
+"""

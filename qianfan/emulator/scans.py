@@ -1,0 +1,121 @@
+"""Reading uploaded data: every line is checked against the template, and what a model could answer is kept."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from qianfan.emulator.templates import BadRow, Row, Template
+
+_KEPT_PAIRS = 50_000
+_KEPT_PROBLEMS = 100
+_SHOWN_TEXT = 200
+
+
+@dataclass(frozen=True)
+class BadLine:
+    """One line that cannot be imported. number: from 1; text: its beginning."""
+
+    file: str
+    number: int
+    text: str
+    reason: str
+
+
+@dataclass
+class Scan:
+    """What a file, or several, hold.
+
+    pairs: question -> answer, the first 50,000; bad: the first 100 lines that break the template.
+    """
+
+    rows: int = 0
+    annotated: int = 0
+    characters: int = 0
+    bytes: int = 0
+    pairs: dict[str, str] = field(default_factory=dict)
+    bad: list[BadLine] = field(default_factory=list)
+
+    def add(self, row: Row) -> None:
+        """Count an accepted row."""
+        self.rows += 1
+        self.annotated += row.annotated
+        self.characters += row.characters
+        if len(self.pairs) < _KEPT_PAIRS:
+            self.pairs.update(row.pairs)
+
+    def reject(self, line: BadLine) -> None:
+        """Note a line that breaks the template."""
+        if len(self.bad) < _KEPT_PROBLEMS:
+            self.bad.append(line)
+
+    def merged(self, other: Scan) -> Scan:
+        """This and another scan as one, for data that comes in several files."""
+        return Scan(
+            self.rows + other.rows,
+            self.annotated + other.annotated,
+            self.characters + other.characters,
+            self.bytes + other.bytes,
+            {**self.pairs, **other.pairs},
+            [*self.bad, *other.bad][:_KEPT_PROBLEMS],
+        )
+
+
+def scan(name: str, content: bytes, template: Template) -> Scan:
+    """Check one uploaded file, `.jsonl`, `.txt` or a `.zip` of these."""
+    found = Scan(bytes=len(content))
+    if _is_zip(content):
+        _scan_archive(name, content, template, found)
+    else:
+        _scan_file(name, content, template, found)
+    if not found.rows and not found.bad:
+        found.reject(BadLine(name, 1, "", "the file holds no rows"))
+    return found
+
+
+def _is_zip(content: bytes) -> bool:
+    return content[:4] in (b"PK\x03\x04", b"PK\x05\x06")
+
+
+def _scan_archive(name: str, content: bytes, template: Template, found: Scan) -> None:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            for member in archive.infolist():
+                if member.is_dir() or not member.filename.endswith((".jsonl", ".txt", ".json")):
+                    continue
+                _scan_file(member.filename, archive.read(member), template, found)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+        found.reject(BadLine(name, 1, "", f"the archive cannot be read: {error}"))
+
+
+def _scan_file(name: str, content: bytes, template: Template, found: Scan) -> None:
+    whole_file_is_a_row = template.data_format == "Text" and not name.endswith(".jsonl")
+    lines: Iterable[tuple[int, bytes]] = [(1, content)] if whole_file_is_a_row else _lines(content)
+    for number, line in lines:
+        try:
+            found.add(template.read_row(_parse(line, as_text=whole_file_is_a_row)))
+        except BadRow as problem:
+            found.reject(BadLine(name, number, line[:_SHOWN_TEXT].decode("utf-8", "replace"), str(problem)))
+
+
+def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:
+    for number, line in enumerate(io.BytesIO(content), start=1):
+        if line.strip():
+            yield number, line.rstrip(b"\r\n")
+
+
+def _parse(line: bytes, *, as_text: bool) -> object:
+    try:
+        text = line.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadRow(f"not UTF-8: {error.reason} at byte {error.start}") from error
+    if as_text:
+        return text
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise BadRow(f"not JSON: {error}") from error

@@ -1,0 +1,265 @@
+"""`Emulator`: an emulated platform for the length of a `with` block."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import Self
+
+from qianfan import _local
+from qianfan._clock import SYSTEM_CLOCK, Clock
+from qianfan.emulator.account import Account, Keys, Quirks
+from qianfan.emulator.blobs import BlobStore
+from qianfan.emulator.faults import Faults
+from qianfan.emulator.lifecycle import Stage, stages_at
+from qianfan.emulator.platform import Platform
+from qianfan.emulator.record import Recorded
+from qianfan.emulator.records import Dataset, Job, Model, ModelSet, Service, StoredObject, Task
+from qianfan.emulator.sample import add_sample
+from qianfan.emulator.transport import InProcessTransport
+from qianfan.errors import InvalidArgumentError, MissingExtraError
+
+if TYPE_CHECKING:
+    from qianfan.emulator.app import App
+
+ENGINES = ("scripted",)
+_POLLED = (
+    "IMPORT_STATUS",
+    "EXPORT_STATUS",
+    "RELEASE_STATUS",
+    "ETL_STATUS",
+    "TRAIN_STATUS",
+    "MODEL_PUBLISH_STATUS",
+    "BATCH_RUN_STATUS",
+    "DEPLOY_STATUS",
+    "EVALUATION_ONLINE",
+)
+_INTERVALS = {"instant": 0.0, "demo": 0.2}
+_numbers = itertools.count(1)
+
+
+class Emulator:
+    """A Qianfan platform inside this process.
+
+    ```python
+    with Emulator() as emulator:            # or: async with
+        ...                                 # every client made here talks to it
+    ```
+
+    pace: "instant" for tests (no waiting), "demo" (a whole run in about eight seconds), or the seconds of a training.
+    engine: "scripted" simulates trainings; nothing is computed, and every answer says so.
+    access_key, secret_key: the account's keys; made up when left out. Signatures are checked against them.
+    data_dir: a folder that keeps the state; a later emulator on it goes on where this one ended.
+    activate: make it the default of all clients while the block lasts.
+    seed: drives ids and simulated numbers.
+
+    Raises InvalidArgumentError for a pace or an engine there is none of.
+    """
+
+    def __init__(
+        self,
+        pace: str | float = "instant",
+        *,
+        engine: str = "scripted",
+        access_key: str | None = None,
+        secret_key: str | None = None,
+        data_dir: str | Path | None = None,
+        activate: bool = True,
+        clock: Clock = SYSTEM_CLOCK,
+        seed: int = 0,
+    ) -> None:
+        if engine not in ENGINES:
+            raise InvalidArgumentError(f"engine is {engine!r}; this version has {ENGINES}")
+        self.pace = pace
+        self.base_url = f"http://emulator-{next(_numbers)}.qianfan.internal"
+        self._activate = activate
+        self._data_dir = Path(data_dir) if data_dir is not None else None
+        self._keys = Keys(
+            access_key=access_key or f"ALTAK{secrets.token_hex(8)}",
+            secret_key=secret_key or secrets.token_hex(16),
+            ak=secrets.token_hex(12),
+            sk=secrets.token_hex(16),
+        )
+        self._stages = stages_at(pace)
+        self._blobs = BlobStore(self._data_dir / "blobs" if self._data_dir else None)
+        self._account = Account(clock=clock, stages=self._stages, blobs=self._blobs, keys=self._keys, seed=seed)
+        self._platform = Platform(self._account)
+        self._local: _local.LocalPlatform | None = None
+
+    def __repr__(self) -> str:
+        return f"Emulator(pace={self.pace!r}, base_url={self.base_url!r})"
+
+    # --- the block -----------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        if self._local is not None:
+            raise InvalidArgumentError("this emulator is running already; make another one")
+        if not self._account.datasets:
+            add_sample(self._account)
+        platform = _local.LocalPlatform(self.base_url, self.transport, self.settings)
+        _local.serve(platform)
+        if self._activate:
+            _local.activate(platform)
+        self._local = platform
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._local is not None:
+            _local.withdraw(self._local)
+            self._local = None
+        self._blobs.close()
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+    # --- for clients ---------------------------------------------------------------------------------------------
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What a client needs to talk to this emulator, by setting name. Holds the keys: not for printing."""
+        settings: dict[str, Any] = {
+            "ACCESS_KEY": self._keys.access_key,
+            "SECRET_KEY": self._keys.secret_key,
+            "AK": self._keys.ak,
+            "SK": self._keys.sk,
+        }
+        for name in ("BASE_URL", "CONSOLE_API_BASE_URL", "IAM_BASE_URL", "BOS_BASE_URL"):
+            settings[name] = self.base_url
+        return MappingProxyType(settings | polling_intervals(self.pace))
+
+    def transport(self) -> InProcessTransport:
+        """A transport for one httpx client."""
+        return InProcessTransport(self._platform)
+
+    @property
+    def app(self) -> App:
+        """The platform as an ASGI application. Raises MissingExtraError without the extra `emulator`."""
+        try:
+            from qianfan.emulator.app import App
+        except ImportError as error:
+            raise MissingExtraError("an ASGI application needs starlette: pip install 'qianfan[emulator]'") from error
+        return App(self._platform)
+
+    # --- what was asked ------------------------------------------------------------------------------------------
+
+    @property
+    def requests(self) -> list[Recorded]:
+        """The requests so far, oldest first."""
+        return self._platform.log.recent()
+
+    def count(self, name: str) -> int:
+        """How often a call was made: "CreateFineTuningTask", "publishTrainModel", "dataset/info", "PutObject"."""
+        return self._platform.log.count(name)
+
+    # --- what there is -------------------------------------------------------------------------------------------
+
+    @property
+    def datasets(self) -> Mapping[str, Dataset]:
+        """Dataset versions by `ds-` id, as they are now."""
+        return self._account.datasets.snapshot()
+
+    @property
+    def jobs(self) -> Mapping[str, Job]:
+        """Fine-tuning jobs by `job-` id."""
+        return self._account.jobs.snapshot()
+
+    @property
+    def tasks(self) -> Mapping[str, Task]:
+        """Fine-tuning tasks by `task-` id."""
+        return self._account.tasks.snapshot()
+
+    @property
+    def model_sets(self) -> Mapping[str, ModelSet]:
+        """Model sets by `am-` id."""
+        return self._account.model_sets.snapshot()
+
+    @property
+    def models(self) -> Mapping[str, Model]:
+        """Model versions by `amv-` id."""
+        return self._account.models.snapshot()
+
+    @property
+    def services(self) -> Mapping[str, Service]:
+        """Services by `svco-` id."""
+        return self._account.services.snapshot()
+
+    @property
+    def buckets(self) -> Mapping[str, Mapping[str, StoredObject]]:
+        """Objects by bucket and key; `read_object` gives their content."""
+        return self._account.buckets.snapshot()
+
+    def read_object(self, bucket: str, key: str) -> bytes:
+        """The content of a stored object. Raises KeyError when there is none."""
+        with self._account.lock:
+            return self._account.blob_of(self.buckets[bucket][key].source).read()
+
+    # --- driving it ----------------------------------------------------------------------------------------------
+
+    @property
+    def imports(self) -> Stage:
+        """How dataset imports go."""
+        return self._stages.imports
+
+    @property
+    def releases(self) -> Stage:
+        """How dataset releases go."""
+        return self._stages.releases
+
+    @property
+    def training(self) -> Stage:
+        """How trainings go."""
+        return self._stages.training
+
+    @property
+    def publishing(self) -> Stage:
+        """How the publishing of models goes."""
+        return self._stages.publishing
+
+    @property
+    def deployment(self) -> Stage:
+        """How deployments go."""
+        return self._stages.deployment
+
+    @property
+    def faults(self) -> Faults:
+        """Failures on order."""
+        return self._platform.faults
+
+    @property
+    def quirks(self) -> Quirks:
+        """Uncertain properties of the platform that can be switched."""
+        return self._account.quirks
+
+    def expire_tokens(self) -> None:
+        """Make every access and bearer token given out so far an expired one."""
+        with self._account.lock:
+            self._account.tokens.expire_all(self._account.now())
+
+    def reset(self) -> None:
+        """Forget scripts, faults and recorded requests, and everything in the account but the sample dataset."""
+        with self._account.lock:
+            self._stages.reset()
+            self._platform.faults.clear()
+            self._platform.log.clear()
+            self._account.clear()
+            add_sample(self._account)
+
+
+def polling_intervals(pace: str | float) -> dict[str, float]:
+    """Settings that make a client look as often as a pace deserves; none for long trainings."""
+    seconds = _INTERVALS.get(str(pace))
+    if seconds is None:
+        return {}
+    return {f"{name}_POLLING_INTERVAL": seconds for name in _POLLED}
