@@ -1,0 +1,123 @@
+"""Rows as typed records, and their form on the platform.
+
+A row is a conversation, a preference or a text; what a line of the platform's files holds is made by `to_json`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from qianfan.dataset.consts import DataTemplateType
+
+JsonRow: TypeAlias = Any
+"""A row in the platform's form: a list of turns, an object with a prompt, or a text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One question and its answer.
+
+    responses: best first; several only where answers are ranked, none where the row is not annotated.
+    system: what the model is told beforehand, in the first turn only. weight: 0 keeps the turn out of the loss.
+    """
+
+    prompt: str
+    responses: tuple[str, ...] = ()
+    system: str | None = None
+    weight: int | None = None
+    scores: tuple[int, ...] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The turn in the platform's form."""
+        turn: dict[str, Any] = {} if self.system is None else {"system": self.system}
+        turn["prompt"] = self.prompt
+        if self.responses:
+            turn["response"] = [[response] for response in self.responses]
+        if self.weight is not None:
+            turn["weight"] = self.weight
+        if self.scores is not None:
+            turn["score"] = list(self.scores)
+        return turn
+
+
+@dataclass(frozen=True, slots=True)
+class PreferenceTurn:
+    """One turn of a preference row: earlier turns have an answer, the last a better one, a worse one, or both."""
+
+    user: str
+    assistant: str | None = None
+    chosen: str | None = None
+    rejected: str | None = None
+    system: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The turn in the platform's form."""
+        fields = ("system", "user", "assistant", "chosen", "rejected")
+        return {name: value for name in fields if (value := getattr(self, name)) is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Questions and answers in the order they were said."""
+
+    turns: tuple[Turn, ...]
+
+    @property
+    def template_type(self) -> DataTemplateType:
+        """The kind of dataset the row belongs to."""
+        if any(len(turn.responses) > 1 for turn in self.turns):
+            return DataTemplateType.SortedConversation
+        return DataTemplateType.NonSortedConversation
+
+    def to_json(self) -> JsonRow:
+        """The row in the platform's form."""
+        return [turn.to_json() for turn in self.turns]
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """A conversation whose last answer comes in a better and a worse form."""
+
+    turns: tuple[PreferenceTurn, ...]
+    template_type = DataTemplateType.PromptChosenRejected
+
+    def to_json(self) -> JsonRow:
+        """The row in the platform's form."""
+        return [turn.to_json() for turn in self.turns]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question without an answer."""
+
+    prompt: str
+    template_type = DataTemplateType.QuerySet
+
+    def to_json(self) -> JsonRow:
+        """The row in the platform's form."""
+        return {"prompt": self.prompt}
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A piece of plain text."""
+
+    text: str
+    template_type = DataTemplateType.GenericText
+
+    def to_json(self) -> JsonRow:
+        """The row in the platform's form."""
+        return self.text
+
+
+Row: TypeAlias = Conversation | Preference | Query | Text
+
+
+def conversation(pairs: Sequence[tuple[str, str]], system: str | None = None) -> Conversation:
+    """A conversation of plain questions and answers."""
+    turns = [Turn(prompt, (answer,)) for prompt, answer in pairs]
+    if turns and system is not None:
+        turns[0] = Turn(turns[0].prompt, turns[0].responses, system)
+    return Conversation(tuple(turns))
