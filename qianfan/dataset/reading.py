@@ -89,7 +89,7 @@ def _enter(text: str, at: int, step: str | int) -> int | None:
         if name == step:
             return at
         at = _skip_blanks(text, _decoder.raw_decode(text, at)[1])
-        at = _skip_blanks(text, at + 1)
+        at = _skip_blanks(text, at + 1) if text[at : at + 1] == "," else at
         position += 1
     return None
 

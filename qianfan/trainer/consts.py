@@ -5,9 +5,10 @@ from __future__ import annotations
 from enum import Enum
 
 from qianfan.model.consts import ServiceType
+from qianfan.pipeline import ActionState
 from qianfan.resources.console.consts import PeftType
 
-__all__ = ["FinetuneStatus", "PeftType", "ServiceStatus", "ServiceType", "TrainStatus"]
+__all__ = ["ActionState", "FinetuneStatus", "PeftType", "ServiceStatus", "ServiceType", "TrainStatus"]
 
 
 class TrainStatus(str, Enum):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from qianfan import pipeline
 from qianfan.model import consts as model_consts
 from qianfan.resources.console import consts as console_consts
 from qianfan.trainer import consts
@@ -14,6 +15,7 @@ def test_a_name_with_several_paths_is_one_object():
     assert ServiceType is model_consts.ServiceType is console_consts.ServiceType
     assert PeftType is console_consts.PeftType is console_consts.TrainParameterScale
     assert FinetuneStatus is TrainStatus
+    assert consts.ActionState is pipeline.ActionState
     assert model_consts.DeployPoolType is console_consts.DeployPoolType
 
 
