@@ -379,15 +379,7 @@ class Client:
         with self._guard:
             self._sent += 1
         with translated(call.name):
-            request = client.build_request(
-                ready.method,
-                ready.url,
-                headers=dict(ready.headers),
-                content=content if isinstance(content, bytes) else None,
-                timeout=_timeouts(timeout),
-            )
-            if isinstance(content, Upload):
-                request.stream = content
+            request = _request(client, ready, content, _timeouts(timeout))
             response = await client.send(request, stream=True, follow_redirects=follow_redirects)
         incoming = Incoming(call.name, response, raw=raw)
         logger.debug(
@@ -496,6 +488,18 @@ class Client:
         settings = self.settings
         codes = settings.llm_api_retry_err_codes if call.family in _INFERENCE else settings.console_api_retry_err_codes
         return Reading(call, self.clock.wall(), codes)
+
+
+def _request(
+    client: httpx.AsyncClient, ready: Prepared, content: bytes | Upload | None, timeout: httpx.Timeout
+) -> httpx.Request:
+    headers = {**client.headers, **ready.headers}
+    if not isinstance(content, Upload):
+        return client.build_request(ready.method, ready.url, headers=headers, content=content, timeout=timeout)
+    # Built by hand, since the library would announce an upload as chunked and wrap it in a generator that nobody ends.
+    return httpx.Request(
+        ready.method, ready.url, headers=headers, stream=content, extensions={"timeout": timeout.as_dict()}
+    )
 
 
 def _timeouts(seconds: float | None) -> httpx.Timeout:

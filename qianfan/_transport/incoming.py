@@ -27,7 +27,8 @@ class Incoming:
         self.headers: Mapping[str, str] = {key.lower(): value for key, value in response.headers.items()}
         self._name = name
         self._response = response
-        self._chunks = response.aiter_raw() if raw else response.aiter_bytes()
+        # An answer that was never on a wire, from a transport inside this process, has nothing raw to read.
+        self._chunks = response.aiter_raw() if raw and not response.is_stream_consumed else response.aiter_bytes()
         self._closed = False
 
     async def next_chunk(self) -> bytes | None:

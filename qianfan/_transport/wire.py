@@ -154,14 +154,13 @@ def request_parts(
 
 
 def _filled(call: Call, path_args: Mapping[str, str]) -> str:
-    encoded = {name: encode_path(str(value)) for name, value in path_args.items()}
     try:
-        path = call.path.format_map(encoded)
+        path = call.path.format_map(path_args)
     except KeyError as missing:
         raise ArgumentNotFoundError(f"{call.name} needs {missing.args[0]!r} for its path {call.path!r}") from None
     if any(segment in (".", "..") for segment in path.split("/")):
         raise InvalidArgumentError(f"{call.name}: the path {path!r} must not hold '.' or '..'")
-    return path
+    return encode_path(path)
 
 
 def _encoded(call: Call, body: JSON) -> bytes:
