@@ -125,7 +125,10 @@ class Account:
 
     def new_id(self, shelf: Shelf[R]) -> str:
         """A fresh id for a shelf."""
-        return shelf.prefix + self.letters(shelf.length)
+        while True:
+            new = shelf.prefix + self.letters(shelf.length)
+            if shelf.get(new) is None:
+                return new
 
     def letters(self, count: int) -> str:
         """Random lower-case letters and digits."""
@@ -144,12 +147,13 @@ class Account:
         self._blob_cache[blob.key] = blob
         return Source(name=name, blob_key=blob.key, size=blob.size, md5=blob.md5, crc32=blob.crc32)
 
+    def scans(self, sources: Iterable[Source], template: Template) -> list[Scan]:
+        """What several files hold, one by one."""
+        return [self.blob_of(source).scan(source.name, template) for source in sources]
+
     def scan(self, sources: Iterable[Source], template: Template) -> Scan:
         """What several files hold together."""
-        total = Scan()
-        for source in sources:
-            total = total.merged(self.blob_of(source).scan(source.name, template))
-        return total
+        return Scan.together(self.scans(sources, template))
 
     def template_of(self, dataset: Dataset) -> Template:
         """The template of a dataset version."""
@@ -166,6 +170,10 @@ class Account:
         self.buckets = Buckets()
         self._blob_cache.clear()
         self.touch()
+
+    def restart_ids(self) -> None:
+        """After loading an earlier state: draw ids that were not drawn before it was saved."""
+        self._rng = random.Random(f"{self.seed}:{self.changes}")
 
     def touch(self) -> None:
         """Note that something changed, so that it is written down."""

@@ -5,31 +5,47 @@ from __future__ import annotations
 import difflib
 import re
 import struct
-import unicodedata
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from qianfan.emulator import catalogue
 from qianfan.emulator.account import Account
 from qianfan.emulator.records import Service, Task
+from qianfan.emulator.scans import Scan, normal
 from qianfan.emulator.templates import Template, needed_for
 
 _NEAR = 0.85
-_SEARCHED = 3000
+_SEARCHED = 1000
 _CHINESE = re.compile("[\u4e00-\u9fff]")
 _WORD = re.compile(r"[^\s\u4e00-\u9fff!-/:-@\[-`{-~\u3000-\u303f\uff00-\uffef]+")
 
 
-def reply_of(account: Account, service: Service, question: str) -> str:
-    """The answer of a deployed model: its row for this question or nearly this question, else a canned one.
+@dataclass(frozen=True)
+class Knowledge:
+    """What a deployed model was trained on.
 
-    Called while the account is locked.
+    name: how its canned answers call it; scans: its data, the latest training first.
     """
+
+    name: str
+    scans: tuple[Scan, ...]
+
+    def answer(self, question: str) -> str:
+        """The row for this question or for nearly this question, else a canned answer."""
+        for scan in self.scans:
+            if normal(question) in scan.by_question:
+                return scan.by_question[normal(question)]
+        near = (nearest(scan.by_question, question) for scan in self.scans)
+        return next((answer for answer in near if answer is not None), canned(self.name, question))
+
+
+def knowledge_of(account: Account, service: Service) -> Knowledge:
+    """What stands behind a service. The account must be locked; asking the result needs no lock."""
     model = account.models.get(service.model_id)
     task = account.tasks.get(model.task_id) if model else None
-    answer = nearest(learnt_by(account, task), question) if task else None
-    name = task.model if task else service.name
-    return answer or canned(f"{name} (service {service.name})", question)
+    name = f"{task.model} (service {service.name})" if task else service.name
+    return Knowledge(name, tuple(_scans_of(account, task)) if task else ())
 
 
 def canned(model: str, question: str) -> str:
@@ -38,33 +54,12 @@ def canned(model: str, question: str) -> str:
     return f"[simulated answer of {model} from the qianfan emulator] You said: {shown}"
 
 
-def learnt_by(account: Account, task: Task) -> dict[str, str]:
-    """Question -> answer of everything a task was trained on, its base tasks included."""
-    learnt: dict[str, str] = {}
-    while True:
-        learnt = {**_rows_of(account, task), **learnt}
-        base = account.tasks.get(task.base_task_id)
-        if base is None or base is task:
-            return learnt
-        task = base
-
-
-def nearest(pairs: dict[str, str], question: str) -> str | None:
-    """The answer to the same question, or to one that differs little; None when there is none."""
-    by_question = {normal(text): answer for text, answer in pairs.items()}
-    wanted = normal(question)
-    if wanted in by_question:
-        return by_question[wanted]
-    if len(by_question) > _SEARCHED or not wanted:
+def nearest(by_question: Mapping[str, str], question: str) -> str | None:
+    """The answer to a question that differs little; None when there is none or too many would have to be compared."""
+    if len(by_question) > _SEARCHED:
         return None
-    near = difflib.get_close_matches(wanted, by_question, n=1, cutoff=_NEAR)
+    near = difflib.get_close_matches(normal(question), by_question, n=1, cutoff=_NEAR)
     return by_question[near[0]] if near else None
-
-
-def normal(text: str) -> str:
-    """A text without what does not change a question: case, width, spaces at the ends, final punctuation."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(folded.split()).rstrip("?!.。 ")
 
 
 def count_tokens(text: str) -> int:
@@ -110,16 +105,18 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def _rows_of(account: Account, task: Task) -> dict[str, str]:
-    rows: dict[str, str] = {}
-    for dataset_id in task.dataset_ids:
-        dataset = account.datasets.get(dataset_id)
-        if dataset is not None:
-            rows.update(account.scan(dataset.sources, account.template_of(dataset)).pairs)
-    template = _template_of(task)
-    if template is not None:
-        rows.update(account.scan(task.files, template).pairs)
-    return rows
+def _scans_of(account: Account, task: Task) -> Iterator[Scan]:
+    """The data of a task, then of the tasks it went on from."""
+    line: Task | None = task
+    while line is not None:
+        for dataset_id in line.dataset_ids:
+            dataset = account.datasets.get(dataset_id)
+            if dataset is not None:
+                yield from account.scans(dataset.sources, account.template_of(dataset))
+        template = _template_of(line)
+        if template is not None:
+            yield from account.scans(line.files, template)
+        line = account.tasks.get(line.base_task_id)
 
 
 def _template_of(task: Task) -> Template | None:

@@ -200,6 +200,8 @@ def _meta(request: Request) -> dict[str, str]:
 
 async def _receive(account: Account, request: Request) -> Blob:
     """Take in a body piece by piece and check it against what the client promised."""
+    if not request.header("content-length").isdecimal():
+        raise RefusedObject(411, "MissingContentLength", "an upload must state its content-length")
     writer = account.blobs.writer()
     try:
         async for piece in request.body:
@@ -213,7 +215,7 @@ async def _receive(account: Account, request: Request) -> Blob:
 
 def _check_digests(request: Request, writer: BlobWriter) -> None:
     length = request.header("content-length")
-    if length.isdecimal() and int(length) != writer.size:
+    if int(length) != writer.size:
         raise RefusedObject(400, "InvalidHTTPRequest", f"content-length is {length}, {writer.size} bytes came")
     promised = request.header("content-md5")
     if promised and _decoded(promised) != writer.md5:

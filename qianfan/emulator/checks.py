@@ -63,11 +63,20 @@ class Body:
             raise invalid(key, f"{key} must be an object, found {_shown(value)}")
         return value
 
-    def list(self, key: str) -> list[JSON]:
+    def items(self, key: str) -> list[JSON]:
         """A list with at least one element."""
         value = self.fields.get(key)
         if not isinstance(value, list) or not value:
             raise invalid(key, f"{key} must be a list with at least one element, found {_shown(value)}")
+        return value
+
+    def texts(self, key: str) -> list[str]:
+        """A list of texts that may be absent; then it is empty."""
+        value = self.fields.get(key)
+        if value is None:
+            return []
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise invalid(key, f"{key} must be a list of texts, found {_shown(value)}")
         return value
 
     def flag(self, key: str, *, default: bool | None = None) -> bool:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Literal
 
 from qianfan._types import JSON
 from qianfan.emulator.envelopes import Family, failure
 from qianfan.emulator.record import Recorded
-from qianfan.emulator.wire import Answer, json_answer
+from qianfan.emulator.wire import Answer, ConnectionDropped, json_answer
 from qianfan.errors import InvalidArgumentError
 
 Drop = Literal["before", "during", "after"]
+Spoilt = Literal["unfinished", "error", "comments"]
 _DROPS = ("before", "during", "after")
+_SPOILT = ("unfinished", "error", "comments")
 
 
 @dataclass
@@ -28,6 +31,8 @@ class Fault:
     delay: seconds on the emulator's clock before anything else happens.
     drop: break the connection: "before" the call takes effect, "after" it did but before its answer, or "during" the
     answer, when a first part of it was sent.
+    stream: what is wrong with a streamed answer: "unfinished" (ends without its end mark), "error" (an error object
+    after the first piece), "comments" (harmless comment lines between the pieces).
     """
 
     call: str
@@ -40,6 +45,7 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     delay: float | None = None
     drop: Drop | None = None
+    stream: Spoilt | None = None
     seen: int = 0
     hits: int = 0
 
@@ -56,7 +62,9 @@ class Fault:
     @property
     def answers(self) -> bool:
         """Whether the fault answers in place of the call, which then has no effect."""
-        return any(value is not None for value in (self.status, self.code, self.message, self.body))
+        return self.stream is None and any(
+            value is not None for value in (self.status, self.code, self.message, self.body)
+        )
 
     def answer(self, family: Family) -> Answer:
         """The answer that was ordered."""
@@ -89,18 +97,21 @@ class Faults:
         headers: dict[str, str] | None = None,
         delay: float | None = None,
         drop: Drop | None = None,
+        stream: Spoilt | None = None,
     ) -> Fault:
         """Order a failure; the parameters are those of `Fault`.
 
-        Raises InvalidArgumentError when nothing would happen, or for an unknown `drop`.
+        Raises InvalidArgumentError when nothing would happen, or for an unknown `drop` or `stream`.
         """
-        fault = Fault(call, nth, times, status, code, message, body, dict(headers or {}), delay, drop)
+        fault = Fault(call, nth, times, status, code, message, body, dict(headers or {}), delay, drop, stream)
         if drop is not None and drop not in _DROPS:
             raise InvalidArgumentError(f"drop is {drop!r}; use one of {_DROPS}")
+        if stream is not None and stream not in _SPOILT:
+            raise InvalidArgumentError(f"stream is {stream!r}; use one of {_SPOILT}")
         if nth < 1 or (times is not None and times < 1):
             raise InvalidArgumentError(f"nth is {nth!r} and times is {times!r}; both count from 1")
-        if not fault.answers and delay is None and drop is None:
-            raise InvalidArgumentError("a fault needs a status, code, message, body, delay or drop")
+        if not fault.answers and (delay, drop, stream) == (None, None, None):
+            raise InvalidArgumentError("a fault needs a status, code, message, body, delay, drop or stream")
         with self._lock:
             self._faults.append(fault)
         return fault
@@ -120,3 +131,31 @@ class Faults:
         """Take every order back."""
         with self._lock:
             self._faults.clear()
+
+
+async def breaking_off(body: bytes | AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The first part of a body, then the end of the connection."""
+    if isinstance(body, bytes):
+        yield body[: max(1, len(body) // 2)]
+    else:
+        async for piece in body:
+            yield piece
+            break
+    raise ConnectionDropped(started=True)
+
+
+async def spoilt(body: AsyncIterator[bytes], fault: Fault, family: Family) -> AsyncIterator[bytes]:
+    """A streamed answer with what the fault orders wrong with it. One piece is one event."""
+    before: bytes | None = None
+    async for piece in body:
+        if fault.stream == "comments":
+            yield b": keep-alive\n\n"
+        if before is not None:
+            yield before
+            if fault.stream == "error":
+                error = failure(family, code=fault.code, message=fault.message or "an ordered failure").body
+                yield b"data: " + (error if isinstance(error, bytes) else b"") + b"\n\n"
+                return
+        before = piece
+    if before is not None and fault.stream != "unfinished":
+        yield before

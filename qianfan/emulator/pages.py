@@ -16,7 +16,7 @@ from qianfan.errors import InvalidArgumentError
 if TYPE_CHECKING:
     from qianfan.emulator.platform import Platform
 
-_FAULT_FIELDS = ("nth", "times", "status", "code", "message", "body", "headers", "delay", "drop")
+_FAULT_FIELDS = ("nth", "times", "status", "code", "message", "body", "headers", "delay", "drop", "stream")
 
 
 def is_page(request: Request) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 
 from qianfan._types import JSON
 from qianfan.emulator import access, pages
@@ -13,7 +14,7 @@ from qianfan.emulator.bos import operation_of, serve_object
 from qianfan.emulator.calls import Call
 from qianfan.emulator.checks import Body
 from qianfan.emulator.envelopes import Family, accepted, failure, refused, refused_inference, refused_object
-from qianfan.emulator.faults import Fault, Faults
+from qianfan.emulator.faults import Fault, Faults, breaking_off, spoilt
 from qianfan.emulator.lifecycle import IllegalMove
 from qianfan.emulator.record import Log, Recorded
 from qianfan.emulator.refusals import Problem, Refused, RefusedInference, RefusedObject
@@ -22,20 +23,22 @@ from qianfan.emulator.wire import Answer, BodyTooLarge, ConnectionDropped, Reque
 
 logger = logging.getLogger("qianfan.emulator")
 
+_UNLOCKED = (Family.INFERENCE_V1, Family.INFERENCE_V2)
+
 Answering = Callable[[], Awaitable[Answer]]
 
 
 class Platform:
     """One emulated platform: an account, what was asked of it, and the failures on order.
 
-    saved: called after each request that changed something, outside the account's lock.
+    save: awaited after each request that changed something, before it is answered.
     """
 
-    def __init__(self, account: Account, *, saved: Callable[[], None] | None = None) -> None:
+    def __init__(self, account: Account, *, save: Callable[[], Awaitable[None]] | None = None) -> None:
         self.account = account
         self.log = Log()
         self.faults = Faults()
-        self._saved = saved
+        self._save = save
 
     async def handle(self, request: Request) -> Answer:
         """Answer one request. Raises ConnectionDropped where the connection is to break off."""
@@ -75,8 +78,8 @@ class Platform:
         fault = self.faults.take(recorded)
         changes = self.account.changes
         made = await (answer() if fault is None else self._failing(fault, family, answer))
-        if self._saved is not None and self.account.changes != changes:
-            self._saved()
+        if self._save is not None and self.account.changes != changes:
+            await self._save()
         if fault is not None and fault.drop == "after":
             raise ConnectionDropped
         recorded.status = made.status
@@ -90,7 +93,9 @@ class Platform:
             raise ConnectionDropped
         made = fault.answer(family) if fault.answers else await answer()
         if fault.drop == "during":
-            made.body = _breaking_off(made.body)
+            made.body = breaking_off(made.body)
+        if fault.stream is not None and not isinstance(made.body, bytes):
+            made.body = spoilt(made.body, fault, family)
         return made
 
     async def _answer_call(self, route: Route, request: Request, body: Body) -> Answer:
@@ -101,7 +106,8 @@ class Platform:
             preparation = PREPARATIONS.get(route.handler)
             if preparation is not None:
                 await preparation(call)
-            with self.account.lock:
+            # Model calls lock only while they look something up, since finding an answer may take a moment.
+            with nullcontext() if route.family in _UNLOCKED else self.account.lock:
                 result = route.handler(call)
         except Refused as refusal:
             return refused(route.family, refusal)
@@ -111,6 +117,10 @@ class Platform:
             return refused_object(refusal)
         except IllegalMove as illegal:
             return refused(route.family, Refused(Problem.STATE, "", str(illegal)))
+        except Exception:
+            # As on the platform, a slip in the server is the server's error, not the end of the connection.
+            logger.exception("%s failed inside the emulator", route.name)
+            return failure(route.family, message="an error inside the emulator, see its log")
         answer = result if isinstance(result, Answer) else accepted(route.family, result)
         request_id = request.header("request_id")
         if request_id:
@@ -146,14 +156,3 @@ def _word(family: Family, v2: str) -> int | str:
 
 def _bad(family: Family) -> int | None:
     return 400 if family is Family.INFERENCE_V2 else None
-
-
-async def _breaking_off(body: bytes | AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The first part of a body, then the end of the connection."""
-    if isinstance(body, bytes):
-        yield body[: max(1, len(body) // 2)]
-    else:
-        async for piece in body:
-            yield piece
-            break
-    raise ConnectionDropped(started=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from qianfan.emulator.templates import BadRow, Row, Template
 
@@ -40,6 +42,11 @@ class Scan:
     pairs: dict[str, str] = field(default_factory=dict)
     bad: list[BadLine] = field(default_factory=list)
 
+    @cached_property
+    def by_question(self) -> dict[str, str]:
+        """The pairs by `normal` question. Made once, so only for scans that are complete."""
+        return {normal(question): answer for question, answer in self.pairs.items()}
+
     def add(self, row: Row) -> None:
         """Count an accepted row."""
         self.rows += 1
@@ -53,16 +60,23 @@ class Scan:
         if len(self.bad) < _KEPT_PROBLEMS:
             self.bad.append(line)
 
-    def merged(self, other: Scan) -> Scan:
-        """This and another scan as one, for data that comes in several files."""
-        return Scan(
-            self.rows + other.rows,
-            self.annotated + other.annotated,
-            self.characters + other.characters,
-            self.bytes + other.bytes,
-            {**self.pairs, **other.pairs},
-            [*self.bad, *other.bad][:_KEPT_PROBLEMS],
-        )
+    @classmethod
+    def together(cls, scans: Iterable[Scan]) -> Scan:
+        """The counts and the bad lines of several scans, for data that comes in several files; without the pairs."""
+        total = cls()
+        for part in scans:
+            total.rows += part.rows
+            total.annotated += part.annotated
+            total.characters += part.characters
+            total.bytes += part.bytes
+            total.bad = [*total.bad, *part.bad][:_KEPT_PROBLEMS]
+        return total
+
+
+def normal(text: str) -> str:
+    """A text without what does not change a question: case, width, spaces at the ends, final punctuation."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return " ".join(folded.split()).rstrip("?!.。 ")
 
 
 def scan(name: str, content: bytes, template: Template) -> Scan:

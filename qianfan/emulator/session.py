@@ -13,11 +13,10 @@ from typing_extensions import Self
 
 from qianfan import _local
 from qianfan._clock import SYSTEM_CLOCK, Clock
-from qianfan.emulator.account import Account, Keys, Quirks
-from qianfan.emulator.blobs import BlobStore
+from qianfan.emulator.account import Keys, Quirks
 from qianfan.emulator.faults import Faults
-from qianfan.emulator.lifecycle import Stage, stages_at
-from qianfan.emulator.platform import Platform
+from qianfan.emulator.lifecycle import Stage
+from qianfan.emulator.opening import check_engine, polling_intervals, prepare
 from qianfan.emulator.record import Recorded
 from qianfan.emulator.records import Dataset, Job, Model, ModelSet, Service, StoredObject, Task
 from qianfan.emulator.sample import add_sample
@@ -27,19 +26,6 @@ from qianfan.errors import InvalidArgumentError, MissingExtraError
 if TYPE_CHECKING:
     from qianfan.emulator.app import App
 
-ENGINES = ("scripted",)
-_POLLED = (
-    "IMPORT_STATUS",
-    "EXPORT_STATUS",
-    "RELEASE_STATUS",
-    "ETL_STATUS",
-    "TRAIN_STATUS",
-    "MODEL_PUBLISH_STATUS",
-    "BATCH_RUN_STATUS",
-    "DEPLOY_STATUS",
-    "EVALUATION_ONLINE",
-)
-_INTERVALS = {"instant": 0.0, "demo": 0.2}
 _numbers = itertools.count(1)
 
 
@@ -73,22 +59,20 @@ class Emulator:
         clock: Clock = SYSTEM_CLOCK,
         seed: int = 0,
     ) -> None:
-        if engine not in ENGINES:
-            raise InvalidArgumentError(f"engine is {engine!r}; this version has {ENGINES}")
+        check_engine(engine)
         self.pace = pace
         self.base_url = f"http://emulator-{next(_numbers)}.qianfan.internal"
         self._activate = activate
-        self._data_dir = Path(data_dir) if data_dir is not None else None
         self._keys = Keys(
             access_key=access_key or f"ALTAK{secrets.token_hex(8)}",
             secret_key=secret_key or secrets.token_hex(16),
             ak=secrets.token_hex(12),
             sk=secrets.token_hex(16),
         )
-        self._stages = stages_at(pace)
-        self._blobs = BlobStore(self._data_dir / "blobs" if self._data_dir else None)
-        self._account = Account(clock=clock, stages=self._stages, blobs=self._blobs, keys=self._keys, seed=seed)
-        self._platform = Platform(self._account)
+        self._opened = prepare(pace=pace, keys=self._keys, data_dir=data_dir, clock=clock, seed=seed)
+        self._account = self._opened.account
+        self._platform = self._opened.platform
+        self._stages = self._opened.stages
         self._local: _local.LocalPlatform | None = None
 
     def __repr__(self) -> str:
@@ -99,13 +83,11 @@ class Emulator:
     def __enter__(self) -> Self:
         if self._local is not None:
             raise InvalidArgumentError("this emulator is running already; make another one")
-        if not self._account.datasets:
-            add_sample(self._account)
-        platform = _local.LocalPlatform(self.base_url, self.transport, self.settings)
-        _local.serve(platform)
+        self._opened.start()
+        self._local = _local.LocalPlatform(self.base_url, self.transport, self.settings)
+        _local.serve(self._local)
         if self._activate:
-            _local.activate(platform)
-        self._local = platform
+            _local.activate(self._local)
         return self
 
     def __exit__(
@@ -114,7 +96,7 @@ class Emulator:
         if self._local is not None:
             _local.withdraw(self._local)
             self._local = None
-        self._blobs.close()
+        self._opened.close()
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -255,11 +237,3 @@ class Emulator:
             self._platform.log.clear()
             self._account.clear()
             add_sample(self._account)
-
-
-def polling_intervals(pace: str | float) -> dict[str, float]:
-    """Settings that make a client look as often as a pace deserves; none for long trainings."""
-    seconds = _INTERVALS.get(str(pace))
-    if seconds is None:
-        return {}
-    return {f"{name}_POLLING_INTERVAL": seconds for name in _POLLED}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Generic, TypeVar
@@ -9,6 +10,8 @@ from typing import Generic, TypeVar
 from qianfan.emulator.records import Record
 
 R = TypeVar("R", bound=Record)
+
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 class Shelf(Generic[R]):
@@ -47,7 +50,7 @@ class Shelf(Generic[R]):
         if not isinstance(key, str):
             return None
         found = self._by_id.get(key)
-        return self._by_number.get(int(key)) if found is None and key.isdecimal() else found
+        return self._by_number.get(int(key)) if found is None and _NUMBER.fullmatch(key) else found
 
     def remove(self, record: R) -> None:
         """Forget a record."""

@@ -28,7 +28,7 @@ class InProcessTransport(httpx.AsyncBaseTransport):
         except ConnectionDropped:
             raise httpx.ReadError("the connection broke off before an answer came", request=request) from None
         headers = list(answer.headers.items())
-        if isinstance(answer.body, bytes):
+        if isinstance(answer.body, bytes) and "content-length" not in answer.headers:
             headers.append(("content-length", str(len(answer.body))))
         stream = _Pieces(answer, request)
         return httpx.Response(answer.status, headers=headers, stream=stream, request=request)

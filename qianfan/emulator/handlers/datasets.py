@@ -176,7 +176,7 @@ async def scan_ahead(account: Account, sources: list[Source], template: Template
 def _sources(call: Call) -> tuple[list[Source], str]:
     """The files an import names, and why they cannot be read."""
     sources: list[Source] = []
-    for place in call.body.list("files"):
+    for place in call.body.items("files"):
         if not isinstance(place, str):
             raise invalid("files", f"files must hold texts, found {place!r}")
         try:
@@ -275,7 +275,7 @@ def import_v1(call: Call) -> JSON:
     dataset = dataset_of(account, body.get("datasetId"))
     body.one_of("importFrom", [_FROM_BOS, _FROM_LINK])
     annotated = body.flag("annotated", default=True)
-    if len(body.list("files")) != 1:
+    if len(body.items("files")) != 1:
         raise invalid("files", "files must hold exactly one place")
     sources, problem = _sources(call)
     begin_import(account, dataset, sources, problem, annotated=annotated)
@@ -328,7 +328,7 @@ def info_v1(call: Call) -> JSON:
 def status_list_v1(call: Call) -> JSON:
     """`/dataset/statusList`: the states of several versions; counts as a look at each."""
     account = call.account
-    listed = [(key, dataset_of(account, key, "datasetIds")) for key in call.body.list("datasetIds")]
+    listed = [(key, dataset_of(account, key, "datasetIds")) for key in call.body.items("datasetIds")]
     return {str(key): _status(account, look_at(account, dataset)) for key, dataset in listed}
 
 
@@ -440,7 +440,7 @@ def create_dataset(call: Call) -> JSON:
 def describe_datasets(call: Call) -> JSON:
     """`DescribeDatasets`: groups, newest first."""
     account, body = call.account, call.body
-    formats = body.object("filter", required=False).get("dataFormatList")
+    formats = Body(body.object("filter", required=False)).texts("dataFormatList")
     groups = [
         (group.id, _group_entry(group))
         for group in account.groups.newest_first()
@@ -477,13 +477,12 @@ def describe_versions(call: Call) -> JSON:
     """`DescribeDatasetVersions` of one group."""
     account, body = call.account, call.body
     group = _group_named(account, body)
-    wanted = body.object("filter", required=False)
+    wanted = Body(body.object("filter", required=False))
+    imports, releases = wanted.texts("importStatusList"), wanted.texts("publishStatusList")
     versions: list[tuple[str, dict[str, JSON]]] = []
     for version_id in reversed(group.version_ids):
         entry = _version_entry(account, look_at(account, dataset_of(account, version_id), look=False))
-        if _matches(wanted.get("importStatusList"), entry["importStatus"]) and _matches(
-            wanted.get("publishStatusList"), entry["publishStatus"]
-        ):
+        if _matches(imports, entry["importStatus"]) and _matches(releases, entry["publishStatus"]):
             versions.append((version_id, entry))
     entries, info = page_of(body, versions)
     return {"versionList": entries, "pageInfo": info}
@@ -505,7 +504,7 @@ def create_import_task(call: Call) -> JSON:
     """`CreateImportTask` from object storage; the result is the task's id."""
     account, body = call.account, call.body
     dataset = dataset_of(account, body.get("versionId"), "versionId")
-    if not all(isinstance(place, str) and place.startswith("bos:") for place in body.list("files")):
+    if not all(isinstance(place, str) and place.startswith("bos:") for place in body.items("files")):
         raise invalid("files", "files must hold bos:/ paths")
     sources, problem = _sources(call)
     begin_import(account, dataset, sources, problem, annotated=True)
@@ -580,5 +579,5 @@ def _version_entry(account: Account, dataset: Dataset) -> dict[str, JSON]:
     }
 
 
-def _matches(wanted: JSON, value: JSON) -> bool:
+def _matches(wanted: list[str], value: str) -> bool:
     return not wanted or value in wanted

@@ -253,7 +253,7 @@ def _read_dataset_config(account: Account, config: Body, order: _Order) -> None:
     order.dataset_config = config.fields
     source_type = config.one_of("sourceType", [_PLATFORM, _BOS])
     order.split_ratio = config.number("splitRatio", 0, 100)
-    for version in config.list("versions"):
+    for version in config.items("versions"):
         if not isinstance(version, dict):
             raise invalid("versions", f"versions must hold objects, found {version!r}")
         entry = Body(version)
@@ -436,7 +436,7 @@ def create_job_v1(call: Call) -> JSON:
             raise Refused(Problem.TRAIN_CONFIG, key, f"trainConfig.{key} is missing")
     order.config = config
     order.split_ratio = body.number("trainsetRate", 0, 100)
-    for entry in body.list("trainset"):
+    for entry in body.items("trainset"):
         _read_trainset(account, Body(entry if isinstance(entry, dict) else {}), order)
     _read_base_v1(account, body, order)
     task = _add_task(account, job, order)

@@ -111,9 +111,8 @@ def _say(call: Call, kind: str, question: str) -> str:
     account, endpoint = call.account, call.args["endpoint"]
     with account.lock:
         service = _service_at(account, endpoint)
-        if service is not None:
-            return answers.reply_of(account, service, question)
-    return answers.canned(_endpoint_model(call, kind), question)
+        known = answers.knowledge_of(account, service) if service is not None else None
+    return known.answer(question) if known else answers.canned(_endpoint_model(call, kind), question)
 
 
 def _service_at(account: Account, endpoint: str) -> Service | None:
@@ -228,10 +227,12 @@ def _model_v2(call: Call) -> str:
 def _say_v2(call: Call, question: str) -> str:
     account, model = call.account, call.body.get("model")
     with account.lock:
-        for service in account.services:
-            if model in (service.endpoint, service.id, service.name) and _service_at(account, service.endpoint):
-                return answers.reply_of(account, service, question)
-    return answers.canned(_model_v2(call), question)
+        named = (service for service in account.services if model in (service.endpoint, service.id, service.name))
+        service = next(named, None)
+        if service is not None:
+            _service_at(account, service.endpoint)
+        known = answers.knowledge_of(account, service) if service else None
+    return known.answer(question) if known else answers.canned(_model_v2(call), question)
 
 
 def _events_v2(head: dict[str, JSON], text: str, prompt_tokens: int, *, with_usage: bool) -> Iterator[str]:

@@ -155,8 +155,8 @@ def publish_train_model_v1(call: Call) -> JSON:
     step = meta.get("step")
     _check_run(account, task, step, "iterationId")
     if is_new:
-        labels = [str(tag) for tag in body.get("tags") or []]
-        model_set = _add_set(account, model_name(body, "modelName"), _type_of(task), labels, "modelName")
+        name = model_name(body, "modelName")
+        model_set = _add_set(account, name, _type_of(task), body.texts("tags"), "modelName")
     else:
         model_set = model_set_of(account, body.get("modelId"), "modelId")
         _check_set(account, model_set, task, step, "iterationId")
@@ -203,7 +203,7 @@ def model_version_detail_v1(call: Call) -> JSON:
 def batch_delete_models_v1(call: Call) -> JSON:
     """`/modelrepo/model/batchDelete`: whole model sets."""
     account = call.account
-    for model_set in [model_set_of(account, key, "modelIDs") for key in call.body.list("modelIDs")]:
+    for model_set in [model_set_of(account, key, "modelIDs") for key in call.body.items("modelIDs")]:
         _delete_set(account, model_set)
     return True
 
@@ -211,7 +211,7 @@ def batch_delete_models_v1(call: Call) -> JSON:
 def batch_delete_versions_v1(call: Call) -> JSON:
     """`/modelrepo/model/version/batchDelete`."""
     account = call.account
-    for model in [model_of(account, key, "modelVersionIds") for key in call.body.list("modelVersionIds")]:
+    for model in [model_of(account, key, "modelVersionIds") for key in call.body.items("modelVersionIds")]:
         _delete_model(account, model)
     return True
 
@@ -271,9 +271,8 @@ def _source_of(account: Account, task: Task) -> dict[str, JSON]:
 def create_custom_model_set(call: Call) -> JSON:
     """`CreateCustomModelSet`; the result is the id itself."""
     body = call.body
-    labels = [str(label) for label in body.get("labels") or []]
     name, model_type = model_name(body, "modelSetName"), body.one_of("modelType", MODEL_TYPES)
-    return _add_set(call.account, name, model_type, labels, "modelSetName").id
+    return _add_set(call.account, name, model_type, body.texts("labels"), "modelSetName").id
 
 
 def create_custom_model(call: Call) -> JSON:

@@ -180,7 +180,7 @@ def _url(call: Call, service: Service) -> str:
 
 
 def _wanted(body: Body, key: str, value: str) -> bool:
-    wanted = body.get(key)
+    wanted = body.texts(key)
     return not wanted or value in wanted
 
 
@@ -237,7 +237,7 @@ def detail_v1(call: Call) -> JSON:
 
 def list_v1(call: Call) -> JSON:
     """`/service/list`: the preset services and the account's own."""
-    kinds = call.body.get("apiTypefilter") or _KINDS
+    kinds = call.body.texts("apiTypefilter") or _KINDS
     common: list[JSON] = [
         _list_entry(model, f"{call.origin}{MODEL_PATH}/{kind}/{endpoint}", kind, "Done")
         for kind, models in catalogue.preset_endpoints().items()

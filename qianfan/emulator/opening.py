@@ -1,0 +1,80 @@
+"""Opening a platform: an account at a pace, with its state taken from a folder when there is one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from qianfan._clock import Clock
+from qianfan.emulator.account import Account, Keys
+from qianfan.emulator.blobs import BlobStore
+from qianfan.emulator.folder import Folder
+from qianfan.emulator.lifecycle import Stages, stages_at
+from qianfan.emulator.platform import Platform
+from qianfan.emulator.sample import add_sample
+from qianfan.errors import InvalidArgumentError
+
+ENGINES = ("scripted",)
+
+_INTERVALS = {"instant": 0.0, "demo": 0.2}
+_POLLED = (
+    "IMPORT_STATUS",
+    "EXPORT_STATUS",
+    "RELEASE_STATUS",
+    "ETL_STATUS",
+    "TRAIN_STATUS",
+    "MODEL_PUBLISH_STATUS",
+    "BATCH_RUN_STATUS",
+    "DEPLOY_STATUS",
+    "EVALUATION_ONLINE",
+)
+
+
+def check_engine(engine: str) -> None:
+    """Raises InvalidArgumentError for an engine there is none of."""
+    if engine not in ENGINES:
+        raise InvalidArgumentError(f"engine is {engine!r}; this version has {', '.join(map(repr, ENGINES))}")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A platform with what its owner holds on to."""
+
+    platform: Platform
+    account: Account
+    stages: Stages
+    blobs: BlobStore
+    folder: Folder | None
+
+    def start(self) -> None:
+        """Take over what an earlier emulator left in the folder, and make sure the sample dataset is there."""
+        if self.folder is not None:
+            self.folder.load()
+        if not self.account.datasets:
+            add_sample(self.account)
+        if self.folder is not None:
+            self.folder.save_now()
+
+    def close(self) -> None:
+        """Remove temporary files."""
+        self.blobs.close()
+
+
+def prepare(*, pace: str | float, keys: Keys | None, data_dir: str | Path | None, clock: Clock, seed: int) -> Opened:
+    """Make a platform without touching anything yet. With `data_dir`, every change will be written there.
+
+    Raises InvalidArgumentError for a pace there is none of.
+    """
+    place = Path(data_dir) if data_dir is not None else None
+    stages = stages_at(pace)
+    blobs = BlobStore(place / "blobs" if place else None)
+    account = Account(clock=clock, stages=stages, blobs=blobs, keys=keys, seed=seed)
+    folder = Folder(place, account) if place else None
+    platform = Platform(account, save=folder.save if folder else None)
+    return Opened(platform, account, stages, blobs, folder)
+
+
+def polling_intervals(pace: str | float) -> dict[str, float]:
+    """Settings that make a client look as often as a pace deserves; none for trainings of a given length."""
+    seconds = _INTERVALS.get(str(pace))
+    return {} if seconds is None else {f"{name}_POLLING_INTERVAL": seconds for name in _POLLED}

@@ -1,0 +1,188 @@
+"""The emulator on a socket: for other programs, other languages, and a browser.
+
+```python
+from qianfan.emulator.server import serve
+
+serve(port=8100)          # prints the settings a client needs, until Ctrl-C
+```
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from qianfan._clock import SYSTEM_CLOCK, Clock
+from qianfan.emulator.account import Keys
+from qianfan.emulator.opening import Opened, check_engine, polling_intervals, prepare
+from qianfan.errors import InvalidArgumentError, MissingExtraError
+
+if TYPE_CHECKING:
+    import uvicorn
+
+_GRACE = 1
+"""Seconds that running answers get when the server is stopped."""
+
+_ANY_KEYS = ("emulator-access-key", "emulator-secret-key")
+
+
+@dataclass(frozen=True)
+class Running:
+    """A served emulator.
+
+    url: where it listens. settings: what a client needs, by setting name; holds the secret key.
+    """
+
+    url: str
+    settings: Mapping[str, Any]
+    opened: Opened
+
+    @property
+    def exports(self) -> list[str]:
+        """Shell lines that point a client at it."""
+        return [f"export QIANFAN_{name}={value}" for name, value in self.settings.items()]
+
+
+def serve(
+    host: str = "127.0.0.1",
+    port: int = 8100,
+    *,
+    pace: str | float = "demo",
+    engine: str = "scripted",
+    access_key: str | None = None,
+    secret_key: str | None = None,
+    data_dir: str | Path | None = None,
+    allow_remote: bool = False,
+    ready: Callable[[Running], object] | None = None,
+    printer: Callable[[str], object] = print,
+    clock: Clock = SYSTEM_CLOCK,
+) -> None:
+    """Serve an emulated platform until Ctrl-C.
+
+    host, port: where to listen; port 0 takes a free one. Other hosts than this machine need `allow_remote=True`,
+    since the emulator has no accounts and whoever reaches it may do everything.
+    access_key, secret_key: check signatures against these; without them only the form of a signature is checked.
+    pace, engine, data_dir: as of `Emulator`.
+    ready: called when it listens; printer: takes the lines that tell how to reach it.
+
+    Raises InvalidArgumentError for a bad argument, MissingExtraError without the extra `emulator`, OSError when the
+    port is taken.
+    """
+    opened, keys = _open(pace, engine, access_key, secret_key, data_dir, clock)
+    try:
+        with _listening(host, port, allow_remote=allow_remote) as listener:
+            running = _described(listener, pace, keys, opened)
+            server = _server(opened, on_start=lambda: ready(running) if ready else None)
+            for line in _greeting(running, keys):
+                printer(line)
+            # Ctrl-C has stopped the server by then, and says so once more.
+            with suppress(KeyboardInterrupt):
+                server.run(sockets=[listener])
+    finally:
+        opened.close()
+
+
+@contextmanager
+def running(
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    pace: str | float = "instant",
+    engine: str = "scripted",
+    access_key: str | None = None,
+    secret_key: str | None = None,
+    data_dir: str | Path | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+) -> Generator[Running]:
+    """Serve an emulated platform on a thread for the length of a `with` block. Parameters and errors as of `serve`."""
+    opened, keys = _open(pace, engine, access_key, secret_key, data_dir, clock)
+    try:
+        with _listening(host, port, allow_remote=False) as listener:
+            started = threading.Event()
+            server = _server(opened, on_start=started.set)
+            thread = threading.Thread(target=server.run, args=([listener],), name="qianfan-emulator", daemon=True)
+            thread.start()
+            started.wait()
+            try:
+                yield _described(listener, pace, keys, opened)
+            finally:
+                server.should_exit = True
+                thread.join()
+    finally:
+        opened.close()
+
+
+def _open(
+    pace: str | float,
+    engine: str,
+    access_key: str | None,
+    secret_key: str | None,
+    data_dir: str | Path | None,
+    clock: Clock,
+) -> tuple[Opened, Keys | None]:
+    check_engine(engine)
+    if (access_key is None) != (secret_key is None):
+        raise InvalidArgumentError("access_key and secret_key belong together: give both or neither")
+    _need_extra()
+    keys = None
+    if access_key is not None and secret_key is not None:
+        keys = Keys(access_key, secret_key, ak=secrets.token_hex(12), sk=secrets.token_hex(16))
+    opened = prepare(pace=pace, keys=keys, data_dir=data_dir, clock=clock, seed=0)
+    opened.start()
+    return opened, keys
+
+
+def _need_extra() -> None:
+    try:
+        import starlette
+        import uvicorn
+    except ImportError as error:
+        raise MissingExtraError("serving the emulator needs: pip install 'qianfan[emulator]'") from error
+    assert starlette
+    assert uvicorn
+
+
+@contextmanager
+def _listening(host: str, port: int, *, allow_remote: bool) -> Generator[socket.socket]:
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    if not allow_remote and not ipaddress.ip_address(address[0]).is_loopback:
+        raise InvalidArgumentError(
+            f"host {host!r} can be reached from other machines; the emulator lets everyone in, "
+            "so serve it on 127.0.0.1 or say allow_remote=True"
+        )
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        yield listener
+
+
+def _described(listener: socket.socket, pace: str | float, keys: Keys | None, opened: Opened) -> Running:
+    host, port = listener.getsockname()[:2]
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    access_key, secret_key = (keys.access_key, keys.secret_key) if keys else _ANY_KEYS
+    settings: dict[str, Any] = {"ACCESS_KEY": access_key, "SECRET_KEY": secret_key}
+    for name in ("BASE_URL", "CONSOLE_API_BASE_URL", "IAM_BASE_URL", "BOS_BASE_URL"):
+        settings[name] = url
+    return Running(url, MappingProxyType(settings | polling_intervals(pace)), opened)
+
+
+def _greeting(running: Running, keys: Keys | None) -> list[str]:
+    taken = "only these keys are taken" if keys else "any keys are taken"
+    return [
+        f"# qianfan emulator at {running.url} (overview: open it in a browser; {taken}; trainings are simulated)",
+        *running.exports,
+    ]
+
+
+def _server(opened: Opened, *, on_start: Callable[[], object]) -> uvicorn.Server:
+    from qianfan.emulator.uvicorn_parts import make_server
+
+    return make_server(opened.platform, on_start=on_start, grace=_GRACE)
