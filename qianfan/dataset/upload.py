@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,12 +96,16 @@ async def upload(
     annotated: bool = True,
     client: Client | None = None,
     on_progress: Callable[[int, int], object] | None = None,
+    noted: Callable[[str], Awaitable[object]] | None = None,
 ) -> QianfanDataSource:
     """Put a local dataset onto the platform and wait until its rows are there. It is not released.
 
     on_progress: told (bytes sent, bytes in all) while the file goes up.
+    noted: told the dataset's id before its import starts, so that an interrupted upload can be found again.
     Nothing is sent unless all rows are right. Raises ValidationError with everything that is wrong with them.
     """
+    if isinstance(source, FileDataSource) and source.shape is None:
+        await in_thread(source.open)
     (await in_thread(source.validate)).raise_for_problems()
     template = source.template_type
     if template is None:
@@ -115,6 +119,8 @@ async def upload(
         path = await _file_to_send(source, stack, as_archive=as_archive)
         await platform.bos.put_file(path, place, region=target.region, on_progress=on_progress)
     dataset = await _dataset_at(target, template, client)
+    if noted is not None:
+        await noted(dataset.dataset_id or str(dataset.id))
     if as_archive:
         link = platform.client.presigned_url(place.bucket, place.key, LINK_SECONDS, region=target.region)
         await dataset.aimport_file(link, source=DataSourceType.SharedZipUrl, annotated=annotated)

@@ -235,27 +235,10 @@ def test_a_row_can_have_so_many_turns_and_no_more():
     assert flaw == "[150]: the platform cuts a row after 150 turns, this one has 151"
 
 
-NAMES = [
-    "prompt",
-    "response",
-    "system",
-    "messages",
-    "role",
-    "content",
-    "user",
-    "chosen",
-    "conversations",
-    "from",
-    "value",
-    "instruction",
-    "input",
-    "output",
-    "history",
-    "weight",
-    "score",
-    "type",
-    "text",
-]
+NAMES = (
+    *("prompt", "response", "system", "messages", "role", "content", "user", "chosen", "conversations", "from"),
+    *("value", "instruction", "input", "output", "history", "weight", "score", "type", "text"),
+)
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
