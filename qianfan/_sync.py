@@ -170,6 +170,16 @@ class LoopHandle:
         self._token = anyio.lowlevel.current_token()
         self._thread_id = threading.get_ident()
 
+    async def acall(self, function: Callable[[], Awaitable[T]]) -> T:
+        """Await an async function there, from a coroutine on any loop."""
+        if threading.get_ident() == self._thread_id:
+            return await function()
+
+        async def call() -> T:
+            return await function()
+
+        return await in_thread(lambda: anyio.from_thread.run(call, token=self._token))
+
     def call(self, function: Callable[[], T]) -> T:
         """Call a function on that loop and return what it returned, from any thread."""
         if threading.get_ident() == self._thread_id:

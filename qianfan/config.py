@@ -21,7 +21,7 @@ import re
 import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
@@ -134,6 +134,10 @@ class Settings(BaseModel):
     """Short-lived bearer tokens."""
     bos_base_url: Address | None = None
     """Sends all object storage traffic to one address, path style; None: `https://<bucket>.<region>.bcebos.com`."""
+    bos_bucket: Text = None
+    """Bucket of yours that local files pass through when a trainer uploads them."""
+    bos_folder: str = "qianfan"
+    """Folder in `bos_bucket` for them."""
     bos_host_region: str = Field(default="bj", pattern=r"^[a-z0-9-]+$")
     """Region of a bucket when a call names none."""
     iam_host: Text = None
@@ -177,7 +181,7 @@ class Settings(BaseModel):
     rpm_limit: float = Field(default=0.0, ge=0)
     """Inference requests per minute; 0: no limit. Not together with `qps_limit`."""
     tpm_limit: int = Field(default=0, ge=0)
-    """Tokens per minute; 0: no limit."""
+    """Tokens per minute; 0: no limit. Read and kept, not enforced yet."""
     max_requests_in_flight: int = Field(default=4, ge=1)
     """Requests on their way at once, per event loop; more wait in line."""
     max_streams: int = Field(default=32, ge=1)
@@ -209,6 +213,10 @@ class Settings(BaseModel):
     trainer_status_polling_retry_times: float = Field(default=3.0, ge=0)
 
     default_fine_tune_train_type: str = "ERNIE-Speed"
+
+    if TYPE_CHECKING:
+        # The validators take more than the fields hold: a key as plain text, a path as text.
+        def __init__(self, **values: Any) -> None: ...
 
     @model_validator(mode="wrap")
     @classmethod

@@ -13,6 +13,7 @@ QianfanError
 │   └── StreamInterruptedError    a stream ended without its end mark
 ├── InvalidArgumentError          wrong input, found before anything is sent
 │   ├── ArgumentNotFoundError     a required argument is missing
+│   ├── UnknownArgumentError      a keyword that does not exist; also a TypeError
 │   ├── ConfigurationError        a setting has a wrong value or no value
 │   │   └── MissingCredentialsError
 │   ├── ValidationError           rows or hyper-parameters break the platform's rules; all problems listed
@@ -172,6 +173,10 @@ class InvalidArgumentError(QianfanError):
 
 class ArgumentNotFoundError(InvalidArgumentError):
     """A required argument is missing."""
+
+
+class UnknownArgumentError(InvalidArgumentError, TypeError):
+    """A keyword that does not exist; the message names the nearest one."""
 
 
 class ConfigurationError(InvalidArgumentError):

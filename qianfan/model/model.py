@@ -118,8 +118,8 @@ class Model:
 
         A model that already has a version is not published again, only waited for.
         name: of the new model set, unique in the account; generated when left out. step: the checkpoint, by default the
-        last. tell: hears (description, what is known). token: makes a generated name findable. look_first: an earlier
-        attempt was interrupted. noted: hears the new ids before they are used.
+        last. tell: hears (description, what is known) while it is waited for. token: makes a generated name findable.
+        look_first: an earlier attempt was interrupted. noted: hears the new ids before they are used.
 
         Raises TrainJobFailedError when the run is not done, ModelPublishFailedError when publishing fails.
         """
@@ -195,10 +195,18 @@ class Model:
 
     async def _until_ready(self, tell: Tell) -> None:
         client = self._platform.client
+
+        def is_over(detail: ModelVersion) -> bool:
+            return detail.state not in ("", ModelState.Creating)
+
+        def note(detail: ModelVersion) -> None:
+            if not is_over(detail):
+                tell(f"model {self.id} is {word(detail.state)}", detail.body)
+
         detail = await watch(
             self.adetail,
-            until=lambda detail: detail.state not in ("", ModelState.Creating),
-            tell=lambda detail: tell(f"model {self.id} is {word(detail.state)}", detail.body),
+            until=is_over,
+            tell=note,
             every=client.settings.model_publish_status_polling_interval,
             client=client,
         )

@@ -115,7 +115,7 @@ class Service:
         """Deploy the model of this service as its `deploy_config` says, and return once it answers.
 
         A service that already has an id is not deployed again, only waited for.
-        tell: hears (description, what is known) as the deployment goes on. token: makes generated names findable.
+        tell: hears (description, what is known) while it is waited for. token: makes generated names findable.
         look_first: an earlier attempt was interrupted. noted: hears the new id before it is used.
         Raises ServiceDeployFailedError when it ends in another state than Serving.
         """
@@ -169,13 +169,18 @@ class Service:
     async def _until_serving(self, tell: Tell) -> ServiceDetail:
         settings = self._platform.client.settings
 
+        def is_over(detail: ServiceDetail) -> bool:
+            return detail.run_status not in ("", ServiceStatus.New, ServiceStatus.Deploying)
+
         def note(detail: ServiceDetail) -> None:
+            if is_over(detail):
+                return
             waiting = " (waiting for payment or for free machines)" if detail.run_status == ServiceStatus.New else ""
             tell(f"service {detail.service_id} is {word(detail.run_status)}{waiting}", detail.body)
 
         detail = await watch(
             self.adetail,
-            until=lambda detail: detail.run_status not in ("", ServiceStatus.New, ServiceStatus.Deploying),
+            until=is_over,
             tell=note,
             every=settings.deploy_status_polling_interval,
             client=self._platform.client,

@@ -35,9 +35,9 @@ async def watch(
 ) -> Seen:
     """Look every so many seconds until the work is over; return what was seen last.
 
-    tell: hears every look, the last one included.
-    A look that fails in transit is repeated with growing waits (TRAINER_STATUS_POLLING_RETRY_TIMES, _BACKOFF_FACTOR), and
-    then again at the next turn: the work goes on whether or not it can be seen. Permanent errors come out.
+    tell: hears every look, also the last one.
+    A look that fails in transit is repeated with growing waits (settings trainer_status_polling_*), and then again at
+    the next turn: the work goes on whether or not it can be seen. Permanent errors come out.
     """
     settings = client.settings
     policy = RetryPolicy(

@@ -2,7 +2,7 @@
 
 from qianfan.pipeline._action import Action, Context, new_id
 from qianfan.pipeline._adapter import BaseAction, with_event
-from qianfan.pipeline._events import ActionState, Event, EventHandler, event_being_handled
+from qianfan.pipeline._events import ActionState, Event, EventHandler, dispatch_event, event_being_handled
 from qianfan.pipeline._pipeline import Pipeline, Results, Run, run, start
 from qianfan.pipeline._plan import Previous, plan
 from qianfan.pipeline._snapshot import FileSnapshot, Snapshot
@@ -20,6 +20,7 @@ __all__ = [
     "Results",
     "Run",
     "Snapshot",
+    "dispatch_event",
     "event_being_handled",
     "new_id",
     "plan",

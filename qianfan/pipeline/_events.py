@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import KW_ONLY, dataclass, field
@@ -22,7 +22,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from pydantic_core import to_jsonable_python
 
 from qianfan._clock import SYSTEM_CLOCK, Clock
-from qianfan._sync import in_thread
+from qianfan._sync import in_thread, run_sync
 
 logger = logging.getLogger("qianfan")
 
@@ -113,6 +113,19 @@ class EventHandler:
         """Called once for each event of the run."""
 
 
+def dispatch_event(event_handler: EventHandler | None, event: Event) -> None:
+    """Give a handler one event from synchronous code, outside a run. None is no handler."""
+    if event_handler is None:
+        return
+    answer = event_handler.dispatch(event)
+    if inspect.isawaitable(answer):
+        run_sync(_finish, answer)
+
+
+async def _finish(answer: Awaitable[None]) -> None:
+    await answer
+
+
 AnyHandler: TypeAlias = EventHandler | Callable[[Event], Any]
 """A handler object, or just a function (plain or async) that takes an event."""
 
@@ -138,10 +151,12 @@ def as_handlers(given: AnyHandler | Iterable[AnyHandler] | None) -> list[EventHa
 class EventBus:
     """Carries the events of one run to every listener, numbering and dating them on the way."""
 
-    def __init__(self, run_id: str = "", clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self, run_id: str = "", clock: Clock = SYSTEM_CLOCK, observer: Callable[[Event], object] | None = None
+    ) -> None:
         self.run_id = run_id
-        self.latest: Event | None = None
         self._clock = clock
+        self._observer = observer
         self._next = 0
         self._queues: list[MemoryObjectSendStream[Event]] = []
         self._closed = False
@@ -182,7 +197,8 @@ class EventBus:
             timestamp=self._clock.wall(),
         )
         self._next += 1
-        self.latest = event
+        if self._observer is not None:
+            self._observer(event)
         for queue in self._queues:
             # A listener that left must not silence the others.
             with suppress(anyio.BrokenResourceError):
@@ -209,7 +225,7 @@ def event_being_handled() -> Event | None:
 
 
 @contextmanager
-def _handling(event: Event) -> Iterator[None]:
+def _handling(event: Event) -> Generator[None, None, None]:
     token = _dispatching.set(event)
     try:
         yield

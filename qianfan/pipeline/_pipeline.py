@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
@@ -226,8 +226,8 @@ class Run(Generic[Made]):
         self._scope.cancel()
 
     async def wait(self) -> None:
-        """Return when the action has ended, however it did."""
-        await self._ended.wait()
+        """Return when the action has ended, however it did. May be awaited on any event loop."""
+        await self._loop.acall(self._ended.wait)
 
     async def _go(self) -> None:
         try:
@@ -253,6 +253,7 @@ async def start(
     on_cancel: OnCancel = "stop",
     handler_errors: HandlerErrors = "log",
     handler_grace: float = 5.0,
+    on_event: Callable[[Event], object] | None = None,
     run_id: str | None = None,
 ) -> AsyncGenerator[Run[Made], None]:
     """Run an action, usually a pipeline, beside the block; leaving the block waits for its end.
@@ -264,8 +265,9 @@ async def start(
     on_cancel: what a cancellation from outside means for remote work.
     handler_errors: "raise" ends the run when a handler fails.
     handler_grace: seconds that handlers may go on after a cancelled run; an undisturbed run waits without limit.
+    on_event: called at once with every event, before any handler gets it; it must neither wait nor fail.
     """
-    bus = EventBus(run_id or new_id(), clock)
+    bus = EventBus(run_id or new_id(), clock, on_event)
     state = RunState(bus, snapshot or Snapshot(), client, clock, input, on_cancel)
     run = Run(action, state)
     failure: BaseException | None = None

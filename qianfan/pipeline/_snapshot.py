@@ -62,15 +62,17 @@ class FileSnapshot(Snapshot):
     read back: models, dataclasses, plain values. Action ids must be the same in the next process: give actions an `id`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, about: dict[str, Any] | None = None) -> None:
         super().__init__()
         self.path = path
+        self.about: dict[str, Any] = about or {}
+        """What the file is about, in the words of whoever keeps it: JSON values, written with everything else."""
         self._encoded: dict[str, Any] = {}
         self._writing = anyio.Lock()
 
     @classmethod
     async def open(cls, path: str | os.PathLike[str]) -> FileSnapshot:
-        """Read the file if it is there. Raises InvalidArgumentError if it is not a snapshot of this version."""
+        """Read the file if it is there, else begin an empty one. Raises InvalidArgumentError if it is no snapshot."""
         snapshot = cls(Path(path))
         text = await in_thread(_read_if_there, snapshot.path)
         if text is not None:
@@ -82,10 +84,12 @@ class FileSnapshot(Snapshot):
             content = json.loads(text)
             version = content["format"]
             outputs, notes = content["outputs"], content["notes"]
+            about = content.get("about", {})
         except (ValueError, KeyError, TypeError) as error:
             raise InvalidArgumentError(f"{self.path} is no snapshot of a run: {error}") from error
         if version != FORMAT:
             raise InvalidArgumentError(f"{self.path} has snapshot format {version!r}; this version reads {FORMAT}")
+        self.about = about
         self._encoded = cast("dict[str, Any]", outputs)
         self._notes = cast("dict[str, dict[str, Any]]", notes)
 
@@ -100,24 +104,24 @@ class FileSnapshot(Snapshot):
     async def record(self, action_id: str, output: Any, made: Any) -> None:
         await super().record(action_id, output, made)
         self._encoded[action_id] = _encode(output, made)
-        await self._save()
+        await self.save()
 
     async def note(self, action_id: str, facts: dict[str, Any]) -> None:
         await super().note(action_id, facts)
-        await self._save()
+        await self.save()
 
     async def forget(self, action_id: str) -> None:
         await super().forget(action_id)
         self._encoded.pop(action_id, None)
-        await self._save()
+        await self.save()
 
-    async def _save(self) -> None:
+    async def save(self) -> None:
+        """Write the file. Called by itself after every change."""
         # Shielded: a caller that is cancelled here must be able to rely on what it noted.
         with anyio.CancelScope(shield=True):
             async with self._writing:
-                text = json.dumps(
-                    {"format": FORMAT, "outputs": self._encoded, "notes": self._notes}, ensure_ascii=False, indent=1
-                )
+                content = {"format": FORMAT, "about": self.about, "outputs": self._encoded, "notes": self._notes}
+                text = json.dumps(content, ensure_ascii=False, indent=1)
                 await in_thread(_replace, self.path, text)
 
 

@@ -59,7 +59,7 @@ class _Inference:
 
     def _call(self, model: str | None, endpoint: str | None) -> tuple[Call, str]:
         endpoint = self._endpoint(model, endpoint)
-        path = f"/{self.kind}/{{endpoint}}"
+        path = f"{self.client.settings.model_api_prefix}/{self.kind}/{{endpoint}}"
         return Call(f"{self.kind}/{endpoint}", Family.INFERENCE_V1, Safety.READ, path), endpoint
 
     def _endpoint(self, model: str | None, endpoint: str | None) -> str:

@@ -215,6 +215,11 @@ class DatasetInfo(WireModel):
     annotated_entity_count: int = Field(default=0, validation_alias=AliasPath("versionInfo", "annotatedEntityCount"))
     character_count: int = Field(default=0, validation_alias=AliasPath("versionInfo", "characterCount"))
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was ever imported into it."""
+        return self.import_status in (DataImportStatus.NotStarted, DataImportStatus.Initialized)
+
 
 class DatasetStatus(WireModel):
     """Where the work on a dataset version stands."""

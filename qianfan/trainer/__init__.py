@@ -1,1 +1,41 @@
+"""Trainers: from a dataset to a published, deployed model."""
 
+from qianfan.model import DeployConfig, Model, Service
+from qianfan.pipeline import Action, ActionState, BaseAction, Context, Event, EventHandler
+from qianfan.trainer.actions import DeployAction, LoadDataSetAction, ModelPublishAction, TrainAction
+from qianfan.trainer.artefacts import DeployedService, PlatformDataset, PublishedModel, TrainedJob, TrainResult
+from qianfan.trainer.configs import CorpusConfig, CorpusConfigItem, DatasetConfig, ResourceConfig, TrainConfig
+from qianfan.trainer.pipeline import Pipeline
+from qianfan.trainer.trainer import DPO, Finetune, LLMFinetune, PostPreTrain, Trainer
+
+__all__ = [
+    "DPO",
+    "Action",
+    "ActionState",
+    "BaseAction",
+    "Context",
+    "CorpusConfig",
+    "CorpusConfigItem",
+    "DatasetConfig",
+    "DeployAction",
+    "DeployConfig",
+    "DeployedService",
+    "Event",
+    "EventHandler",
+    "Finetune",
+    "LLMFinetune",
+    "LoadDataSetAction",
+    "Model",
+    "ModelPublishAction",
+    "Pipeline",
+    "PlatformDataset",
+    "PostPreTrain",
+    "PublishedModel",
+    "ResourceConfig",
+    "Service",
+    "TrainAction",
+    "TrainConfig",
+    "TrainResult",
+    "TrainedJob",
+    "Trainer",
+]

@@ -1,0 +1,171 @@
+"""From whatever a user calls a dataset to a place that the platform can train on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from qianfan.dataset import Dataset, QianfanDataSource
+from qianfan.dataset.sources import FileDataSource, LocalSource
+from qianfan.dataset.upload import UploadTarget, upload
+from qianfan.errors import InvalidArgumentError
+from qianfan.pipeline import Context
+from qianfan.resources import BosPath, Platform
+from qianfan.resources.console.consts import DataReleaseStatus, DataTemplateType
+from qianfan.resources.purchase import name_with, token_for
+from qianfan.resources.schemas import DatasetInfo
+from qianfan.trainer.configs import DatasetConfig
+
+LOST = "lost:"
+"""Begins the reference of a dataset that lived in the memory of a process that has ended."""
+
+
+async def load_datasets(
+    datasets: Sequence[Any], template: DataTemplateType | None, platform: Platform, ctx: Context
+) -> list[str]:
+    """Where each dataset is once it can be trained on: `ds-…`, or `bos:/…` as given.
+
+    Local data are checked, uploaded, imported and released; datasets on the platform are released if they are not yet.
+    """
+    return [await _Loading(number, template, platform, ctx).place_of(one) for number, one in enumerate(datasets)]
+
+
+def check_template(dataset: Any, template: DataTemplateType) -> None:
+    """Refuse a dataset of the wrong kind, where its kind is known without asking. Raises InvalidArgumentError."""
+    if isinstance(dataset, DatasetConfig):
+        dataset = dataset.datasets
+    if isinstance(dataset, (list, tuple)):
+        for one in dataset:
+            check_template(one, template)
+    elif isinstance(dataset, Dataset):
+        _check(dataset.template_type, template, dataset.name)
+
+
+def _check(found: DataTemplateType | int | None, wanted: DataTemplateType | None, name: str) -> None:
+    if wanted is None or found is None or found == wanted:
+        return
+    kind = getattr(found, "name", None) or found
+    raise InvalidArgumentError(f"dataset {name!r} is of kind {kind}, and this training needs {wanted.name}")
+
+
+def reference_of(dataset: Any) -> Any:
+    """What finds a dataset again in another process, as JSON values."""
+    if isinstance(dataset, DatasetConfig):
+        return {**dataset.model_dump(mode="json", exclude_none=True), "datasets": reference_of(dataset.datasets)}
+    if isinstance(dataset, (list, tuple)):
+        return [reference_of(one) for one in dataset]
+    source = dataset.inner_data_source_cache if isinstance(dataset, Dataset) else dataset
+    if isinstance(source, QianfanDataSource):
+        return source.dataset_id or source.id
+    if isinstance(source, FileDataSource):
+        return str(source.path.absolute())
+    if isinstance(source, LocalSource):
+        return f"{LOST}{source.name}"
+    return str(source) if isinstance(source, Path) else source
+
+
+class _Loading:
+    """One dataset on its way. What is done is noted, so that a resumed run goes on from there."""
+
+    def __init__(self, number: int, template: DataTemplateType | None, platform: Platform, ctx: Context) -> None:
+        self._key = f"dataset_{number}"
+        self._number = number
+        self._template = template
+        self._platform = platform
+        self._ctx = ctx
+
+    async def place_of(self, dataset: Any) -> str:
+        if isinstance(dataset, str) and dataset.startswith("bos:"):
+            return str(BosPath.parse(dataset))
+        source = self._source_of(dataset)
+        if isinstance(source, LocalSource):
+            return await self._release(await self._upload(source))
+        return await self._release(source)
+
+    def _source_of(self, dataset: Any) -> LocalSource | QianfanDataSource:
+        if isinstance(dataset, Dataset):
+            dataset = dataset.inner_data_source_cache
+        if isinstance(dataset, (LocalSource, QianfanDataSource)):
+            return dataset
+        if isinstance(dataset, int):
+            return QianfanDataSource(dataset)
+        if isinstance(dataset, str) and (dataset.isdigit() or dataset.startswith("ds-")):
+            return QianfanDataSource(dataset)
+        if isinstance(dataset, str) and dataset.startswith(LOST):
+            raise InvalidArgumentError(
+                f"the rows of {dataset.removeprefix(LOST)!r} were in the memory of a process that has ended; "
+                "make the trainer anew with them"
+            )
+        if isinstance(dataset, (str, Path)):
+            return FileDataSource(dataset)
+        raise InvalidArgumentError(
+            f"{dataset!r} is no dataset: give a Dataset, an id (a number or 'ds-…'), a file, or 'bos:/bucket/path'"
+        )
+
+    # --- upload ---------------------------------------------------------------------------------------------
+
+    async def _upload(self, source: LocalSource) -> QianfanDataSource:
+        client = self._platform.client
+        existing = self._ctx.notes.get(self._key)
+        if existing is not None:
+            dataset = QianfanDataSource(existing, client=client)
+            if not (await dataset.arefresh()).is_empty:
+                await dataset.await_import(on_look=self._tell)
+                return dataset
+        else:
+            # Told apart by its first rows; everything is checked again, row by row, before anything is sent.
+            source.find_shape(source.shape.name if source.shape else None)
+            _check(source.template_type, self._template, source.name)
+        self._ctx.report(f"uploading {source.name}", {"dataset": source.name})
+        return await upload(
+            source,
+            self._target(source, existing),
+            client=client,
+            on_progress=self._tell_bytes,
+            noted=lambda dataset_id: self._ctx.note(**{self._key: dataset_id}),
+        )
+
+    def _target(self, source: LocalSource, existing: str | None) -> UploadTarget:
+        settings = self._platform.client.settings
+        if settings.bos_bucket is None:
+            raise InvalidArgumentError(
+                f"training on {source.name!r} needs a bucket of yours that the file can pass through: set "
+                "QIANFAN_BOS_BUCKET, or upload it with Dataset.save(..., sup_storage_id=...) and give the id"
+            )
+        token = token_for(self._ctx.state.bus.run_id, self._ctx.action.id, self._number)
+        stem = Path(source.name).stem if isinstance(source, FileDataSource) else "rows"
+        target = UploadTarget(
+            bucket=settings.bos_bucket,
+            folder=settings.bos_folder,
+            name=name_with(token, stem),
+            template_type=source.template_type,
+            owns_storage=False,
+        )
+        return replace(target, dataset_id=existing) if existing is not None else target
+
+    # --- release --------------------------------------------------------------------------------------------
+
+    async def _release(self, given: QianfanDataSource) -> str:
+        # The trainer's own client, whichever account the dataset was looked up with.
+        source = QianfanDataSource(given.dataset_id or given.id, client=self._platform.client)
+        info = await source.arefresh()
+        _check(info.template_type, self._template, str(given.id))
+        if info.release_status != DataReleaseStatus.Finished:
+            self._ctx.report(f"releasing dataset {info.dataset_id}", {"dataset": info.dataset_id})
+            info = await source.arelease_dataset(on_look=self._tell)
+        given.info = info
+        return info.dataset_id
+
+    # --- telling --------------------------------------------------------------------------------------------
+
+    def _tell(self, info: DatasetInfo) -> None:
+        imported = getattr(info.import_status, "name", info.import_status)
+        released = getattr(info.release_status, "name", info.release_status)
+        text = f"dataset {info.dataset_id}: import {imported}, release {released}, {info.entity_count} rows"
+        self._ctx.report(text, {"dataset": info.dataset_id, "import": imported, "release": released})
+
+    def _tell_bytes(self, done: int, size: int) -> None:
+        percent = 100 if size == 0 else int(100 * done / size)
+        self._ctx.report(f"uploaded {done} of {size} bytes", {"bytes": done, "size": size}, progress=percent)

@@ -1,0 +1,86 @@
+"""Where trainers keep what they know between processes: one file each, below the cache folder.
+
+Without a usable folder everything works but coming back after the process has ended; that is said once.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from qianfan.config import Settings
+from qianfan.errors import InvalidArgumentError
+from qianfan.pipeline import FileSnapshot, Pipeline, Snapshot
+from qianfan.pipeline._plan import made_by
+from qianfan.utils.logging import logger
+
+_SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def state_file(settings: Settings, trainer_id: str) -> Path:
+    """The file of a trainer. Raises InvalidArgumentError for an id that cannot be one."""
+    if not _SAFE_ID.fullmatch(trainer_id):
+        raise InvalidArgumentError(f"{trainer_id!r} is no trainer id; qianfan trainer list shows the known ones")
+    return folder(settings) / f"{trainer_id}.json"
+
+
+def folder(settings: Settings) -> Path:
+    """Where the files of all trainers are."""
+    return Path(settings.cache_dir).expanduser() / "trainers"
+
+
+async def open_snapshot(settings: Settings, trainer_id: str, about: dict[str, Any]) -> Snapshot:
+    """A snapshot in the trainer's file, or in memory when the cache is switched off or its folder cannot be used."""
+    if settings.disable_cache:
+        return Snapshot()
+    file = state_file(settings, trainer_id)
+    try:
+        snapshot = FileSnapshot(file, about)
+        await snapshot.save()
+    except OSError as error:
+        logger.warning(
+            "%s cannot be written (%s): this trainer cannot be resumed after the process has ended. "
+            "Set QIANFAN_CACHE_DIR to a folder that can",
+            file.parent,
+            error.strerror or error,
+        )
+        return Snapshot()
+    return snapshot
+
+
+async def copy_to(path: Path, about: dict[str, Any], known: Snapshot | None, pipeline: Pipeline) -> None:
+    """Write a trainer's file somewhere, with what its steps have made and noted so far."""
+    copy = FileSnapshot(path, about)
+    for action in pipeline:
+        if known is None:
+            break
+        if notes := known.notes(action.id):
+            await copy.note(action.id, notes)
+        if action.id in known:
+            made = made_by(action)
+            await copy.record(action.id, known.output(action.id, made), made)
+    await copy.save()
+
+
+async def reopen(path: Path) -> FileSnapshot:
+    """The snapshot in a file. Raises InvalidArgumentError when there is none."""
+    if not await anyio.Path(path).exists():
+        raise InvalidArgumentError(f"there is no trainer file {str(path)!r}; qianfan trainer list shows the known ones")
+    return await FileSnapshot.open(path)
+
+
+def known_trainers(settings: Settings) -> list[dict[str, Any]]:
+    """What the files say about their trainers, the latest first. Files that cannot be read are left out."""
+    found: list[dict[str, Any]] = []
+    for file in folder(settings).glob("*.json"):
+        try:
+            about = json.loads(file.read_text(encoding="utf-8"))["about"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            logger.warning("%s is skipped: %s", file, error)
+            continue
+        found.append({**about, "file": str(file)})
+    return sorted(found, key=lambda about: str(about.get("updated", "")), reverse=True)
