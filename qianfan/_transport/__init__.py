@@ -1,6 +1,20 @@
 """The seam to the network: calls in, replies or typed errors out. Nothing else imports httpx."""
 
 from qianfan._transport.client import Client, Content, default_client
+from qianfan._transport.incoming import AnswerStream, Download
+from qianfan._transport.outcome import Outcome, outcome_of
 from qianfan._transport.wire import Call, Family, Reply, Safety
 
-__all__ = ["Call", "Client", "Content", "Family", "Reply", "Safety", "default_client"]
+__all__ = [
+    "AnswerStream",
+    "Call",
+    "Client",
+    "Content",
+    "Download",
+    "Family",
+    "Outcome",
+    "Reply",
+    "Safety",
+    "default_client",
+    "outcome_of",
+]

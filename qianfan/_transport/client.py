@@ -95,6 +95,7 @@ class Client:
         self.clock: Final = clock
         self._rng = rng
         self._tokens = tokens
+        self._transport = transport
         self._pools = Pools(self.settings, transport)
         self._calls = Gate(self.settings.max_requests_in_flight)
         self._streams = Gate(self.settings.max_streams)
@@ -114,6 +115,16 @@ class Client:
     async def aclose(self) -> None:
         """Close the running event loop's connections. A later call opens new ones."""
         await self._pools.aclose()
+
+    def with_settings(self, **changes: object) -> Client:
+        """A client like this one with some settings changed; it has connections of its own."""
+        return Client(
+            self.settings.replace(**changes),
+            clock=self.clock,
+            rng=self._rng,
+            transport=self._transport,
+            tokens=self._tokens,
+        )
 
     @property
     def requests_sent(self) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cached_property
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -75,6 +75,12 @@ async def _quieten(request: httpx.Request) -> None:
     request.url = QuietURL(request.url)
 
 
+@cache
+def _trust(verified: bool) -> ssl.SSLContext:
+    """Reading the machine's certificates takes long enough to do it once for all clients."""
+    return httpx.create_ssl_context(verify=verified)
+
+
 class Pools:
     """HTTP clients by purpose and event loop, for one set of settings."""
 
@@ -111,7 +117,7 @@ class Pools:
                 transport=self._transport,
                 mounts=self._local_mounts(),
                 proxy=settings.proxy or None if self._transport is None else None,
-                verify=self._trust if self._transport is None else False,
+                verify=_trust(settings.ssl_verification_enabled) if self._transport is None else False,
                 limits=httpx.Limits(max_connections=most, max_keepalive_connections=kept),
                 event_hooks={"request": [_quieten]},
                 headers={"user-agent": f"qianfan/{__version__}"},
@@ -120,10 +126,6 @@ class Pools:
             )
         except (ValueError, ImportError) as error:
             raise ConfigurationError(f"the proxy cannot be used (QIANFAN_PROXY or HTTP_PROXY): {error}") from None
-
-    @cached_property
-    def _trust(self) -> ssl.SSLContext:
-        return httpx.create_ssl_context(verify=self._settings.ssl_verification_enabled)
 
     def _local_mounts(self) -> dict[str, httpx.AsyncBaseTransport]:
         """Transports for those of the addresses that are served inside this process."""

@@ -753,6 +753,14 @@ async def test_a_client_can_be_used_again_after_it_was_closed() -> None:
     await client.aclose()
 
 
+async def test_a_client_with_other_settings_keeps_the_rest() -> None:
+    script = Script(ok())
+    async with client_for(script) as client, client.with_settings(app_id="app-2", bearer_token="t") as other:
+        await other.call(CHAT_V2)
+    assert client.settings.app_id is None
+    assert script.requests[0].headers["appid"] == "app-2"
+
+
 async def test_an_address_inside_the_process_needs_no_network() -> None:
     script = Script(ok("local"))
     platform = _local.LocalPlatform(

@@ -15,7 +15,8 @@ import pytest
 
 from qianfan._auth.tokens import TokenStore
 from qianfan._transport.client import Client
-from qianfan._transport.wire import Call, Family, Outcome, Safety, outcome_of
+from qianfan._transport.outcome import Outcome, outcome_of
+from qianfan._transport.wire import Call, Family, Safety
 from qianfan.config import Settings
 from qianfan.errors import (
     APIError,

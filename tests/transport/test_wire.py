@@ -13,14 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qianfan._transport.codes import CODES, normalised
+from qianfan._transport.outcome import Outcome, outcome_of
 from qianfan._transport.wire import (
     Call,
     Family,
-    Outcome,
     Reading,
     Reply,
     Safety,
-    outcome_of,
     request_parts,
     retry_after,
 )
