@@ -1,6 +1,6 @@
 """Real data for tests: public demonstration sets that the project does not ship.
 
-They are looked for in the folder that QIANFAN_TEST_DATA names, else in `shared/data` beside the repository.
+They are looked for in the folder that QIANFAN_TEST_DATA names, else in one beside the repository.
 """
 
 from __future__ import annotations
