@@ -1,9 +1,8 @@
 """Typed calls of the platform's API."""
 
-from qianfan.resources.bos import BosPath
-from qianfan.resources.llm import ChatCompletion, Completion, Embedding, Text2Image
-from qianfan.resources.messages import QfMessages, QfResponse, QfRole
-from qianfan.resources.platform import Platform
+from typing import TYPE_CHECKING
+
+from qianfan._lazy import lazy_names
 
 __all__ = [
     "BosPath",
@@ -16,3 +15,20 @@ __all__ = [
     "QfRole",
     "Text2Image",
 ]
+
+if TYPE_CHECKING:
+    from qianfan.resources.bos import BosPath
+    from qianfan.resources.llm import ChatCompletion, Completion, Embedding, Text2Image
+    from qianfan.resources.messages import QfMessages, QfResponse, QfRole
+    from qianfan.resources.platform import Platform
+else:
+    # The enumerations live below this package, and whoever only wants one of them need not load the client.
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "qianfan.resources.bos": ["BosPath"],
+            "qianfan.resources.llm": ["ChatCompletion", "Completion", "Embedding", "Text2Image"],
+            "qianfan.resources.messages": ["QfMessages", "QfResponse", "QfRole"],
+            "qianfan.resources.platform": ["Platform"],
+        },
+    )

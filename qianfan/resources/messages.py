@@ -93,3 +93,8 @@ class QfMessages:
 
     def __len__(self) -> int:
         return len(self._messages)
+
+
+Messages = QfMessages
+Role = QfRole
+Response = QfResponse

@@ -15,7 +15,8 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from qianfan._clock import Clock
-from qianfan.errors import APIError, OutcomeUnknownError, QianfanError, RequestError, is_retryable
+from qianfan._transport import Outcome, outcome_of
+from qianfan.errors import APIError, OutcomeUnknownError, QianfanError, is_retryable
 
 logger = logging.getLogger("qianfan")
 
@@ -44,18 +45,6 @@ def name_with(token: str, stem: str) -> str:
     return f"{readable[: _NAME_LENGTH - 1 - len(token)].rstrip('_-')}_{token}"
 
 
-def outcome_unknown(error: QianfanError) -> bool:
-    """Whether the thing may exist although the call failed."""
-    if isinstance(error, RequestError):
-        # A plain refusal (4xx without the platform's error body) did nothing; no answer, 408 and 5xx may have.
-        status = error.status_code
-        refused = status is not None and 400 <= status < 500 and status != 408
-        return error.sent and not refused
-    if isinstance(error, APIError):
-        return error.http_status is not None and error.http_status >= 500
-    return False
-
-
 async def create_once(
     create: Callable[[], Awaitable[Made]],
     find: Callable[[], Awaitable[Made | None]],
@@ -81,12 +70,9 @@ async def create_once(
         return found
     try:
         return await create()
-    except APIError as error:
-        if not outcome_unknown(error) and not exists_already(error):
-            raise
-        cause: QianfanError = error
-    except RequestError as error:
-        if not outcome_unknown(error):
+    except QianfanError as error:
+        refused_as_second = isinstance(error, APIError) and exists_already(error)
+        if outcome_of(error) is not Outcome.UNKNOWN and not refused_as_second:
             raise
         cause = error
     logger.warning("no clear answer to creating %s %r (%s); looking for it", what, name, cause)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from qianfan._sync import in_thread
 from qianfan.dataset import Dataset, QianfanDataSource
 from qianfan.dataset.sources import FileDataSource, LocalSource
 from qianfan.dataset.upload import UploadTarget, upload
@@ -115,8 +116,8 @@ class _Loading:
                 await dataset.await_import(on_look=self._tell)
                 return dataset
         else:
-            # Told apart by its first rows; everything is checked again, row by row, before anything is sent.
-            source.find_shape(source.shape.name if source.shape else None)
+            if isinstance(source, FileDataSource) and source.shape is None:
+                await in_thread(source.open)
             _check(source.template_type, self._template, source.name)
         self._ctx.report(f"uploading {source.name}", {"dataset": source.name})
         return await upload(

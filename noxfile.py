@@ -1,0 +1,95 @@
+"""What the project can be asked to do: `nox -l` lists it."""
+
+from __future__ import annotations
+
+import nox
+
+nox.needs_version = ">=2024.10.9"
+nox.options.sessions = ["tests"]
+nox.options.error_on_external_run = True
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
+CORE = ["tests/test_imports.py", "tests/test_config.py", "tests/auth", "tests/pipeline"]
+"""What is checked on the oldest and the newest Python at every change: imports, settings, signing, the engine."""
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """The package as a user gets it, with every extra, and the tools of the given dependency groups."""
+    session.install("-q", "-e", ".[all]", *nox.project.dependency_groups(PROJECT, *groups))
+
+
+@nox.session
+def quickstart(session: nox.Session) -> None:
+    """Train, publish, deploy and ask a model on this machine, with no account."""
+    session.install("-q", ".[all]")
+    session.run("qianfan", "quickstart", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Everything on this Python: style, types, tests, and the code in README and docs."""
+    install(session, "test", "lint")
+    check_style(session)
+    check_types(session)
+    session.run("pytest", *session.posargs)
+
+
+def on_one_python(version: str) -> None:
+    """Register the sessions for a Python other than the one that runs nox."""
+
+    @nox.session(name=f"tests-{version}", python=version)
+    def tests_on(session: nox.Session) -> None:
+        install(session, "test")
+        session.run("pytest", *session.posargs)
+
+    @nox.session(name=f"core-{version}", python=version)
+    def core_on(session: nox.Session) -> None:
+        install(session, "test")
+        session.run("pytest", "-q", *CORE, *session.posargs)
+
+    tests_on.__doc__ = f"All tests on Python {version}."
+    core_on.__doc__ = f"Imports, settings, signing and the engine on Python {version}."
+
+
+for _version in PYTHONS:
+    on_one_python(_version)
+
+
+def check_style(session: nox.Session) -> None:
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+def check_types(session: nox.Session) -> None:
+    session.run("mypy")
+    session.run("pyright")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Put the code in order, as far as a tool can."""
+    session.install("-q", *nox.project.dependency_groups(PROJECT, "lint"))
+    session.run("ruff", "check", "--fix", ".")
+    session.run("ruff", "format", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types, by both checkers."""
+    install(session, "test", "lint")
+    check_types(session)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure, and print a page of results."""
+    install(session)
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation site into site/."""
+    install(session, "docs")
+    session.run("mkdocs", "build", "--strict", *session.posargs)

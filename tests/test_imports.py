@@ -1,0 +1,219 @@
+"""Names and their homes: what users import works, in any order, costs nothing, and is one object wherever it lives."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import qianfan
+
+PACKAGE = Path(qianfan.__file__).parent
+
+DOCUMENTED = {
+    "qianfan": [
+        "AK", "SK", "AccessKey", "AccessToken", "ChatCompletion", "Completion", "Embedding", "Messages", "QfMessages",
+        "QfResponse", "QfRole", "Response", "Role", "SecretKey", "Text2Image", "disable_log", "enable_log",
+        "get_config", "get_config_with_kwargs",
+    ],
+    "qianfan.config": ["get_config", "get_config_with_kwargs", "AccessKey", "SecretKey", "AK", "SK", "AccessToken"],
+    "qianfan.dataset": ["Dataset", "QianfanDataSource", "DataTemplateType", "DataStorageType"],
+    "qianfan.errors": [
+        "QianfanError", "APIError", "RequestError", "InvalidArgumentError", "ArgumentNotFoundError", "InternalError",
+        "RequestTimeoutError", "AccessTokenExpiredError", "NotImplmentError", "AuthError", "BearerTokenExpiredError",
+        "ValidationError", "QianfanRequestError", "FileSizeOverflow",
+    ],
+    "qianfan.model": ["Model", "Service", "DeployConfig"],
+    "qianfan.model.configs": ["DeployConfig"],
+    "qianfan.model.consts": ["ServiceType"],
+    "qianfan.resources": ["ChatCompletion", "Completion", "Embedding", "Text2Image", "QfMessages", "QfRole"],
+    "qianfan.resources.console": ["consts"],
+    "qianfan.resources.console.consts": ["DeployPoolType", "DataTemplateType", "DataStorageType"],
+    "qianfan.trainer": [
+        "LLMFinetune", "Finetune", "PostPreTrain", "DPO", "Trainer", "Event", "EventHandler", "BaseAction",
+        "LoadDataSetAction", "TrainAction", "ModelPublishAction", "DeployAction", "Model", "Service", "Pipeline",
+    ],
+    "qianfan.trainer.base": ["Pipeline", "Trainer", "BaseAction", "with_event", "EventHandler"],
+    "qianfan.trainer.configs": [
+        "TrainConfig", "DeployConfig", "DatasetConfig", "CorpusConfig", "CorpusConfigItem", "ResourceConfig",
+        "ModelInfo", "TrainLimit", "ModelInfoMapping", "DefaultTrainConfigMapping", "PostPreTrainModelInfoMapping",
+        "DefaultPostPretrainTrainConfigMapping", "DPOTrainModelInfoMapping", "DefaultDPOTrainConfigMapping",
+        "get_trainer_model_list", "get_default_train_config", "get_model_info",
+    ],
+    "qianfan.trainer.consts": [
+        "ActionState", "ServiceType", "TrainStatus", "FinetuneStatus", "ServiceStatus", "PeftType",
+    ],
+    "qianfan.trainer.actions": ["LoadDataSetAction", "TrainAction", "ModelPublishAction", "DeployAction"],
+    "qianfan.trainer.event": ["Event", "EventHandler", "dispatch_event"],
+    "qianfan.trainer.finetune": ["LLMFinetune", "Finetune"],
+    "qianfan.trainer.dpo": ["DPO"],
+    "qianfan.trainer.model": ["Model", "Service", "DeployConfig"],
+    "qianfan.trainer.pipeline": ["Pipeline"],
+    "qianfan.trainer.post_pretrain": ["PostPreTrain"],
+    "qianfan.trainer.trainer": ["Trainer"],
+    "qianfan.utils": ["enable_log", "disable_log"],
+    "qianfan.utils.logging": ["enable_log", "disable_log"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("module", DOCUMENTED)
+def test_documented_names_are_there(module: str) -> None:
+    loaded = importlib.import_module(module)
+    missing = [name for name in DOCUMENTED[module] if not hasattr(loaded, name)]
+    assert missing == []
+
+
+def test_a_name_with_two_homes_is_one_object() -> None:
+    homes: dict[str, dict[str, object]] = {}
+    for module, names in DOCUMENTED.items():
+        for name in names:
+            homes.setdefault(name, {})[module] = getattr(importlib.import_module(module), name)
+    different = {name: list(found) for name, found in homes.items() if len({id(value) for value in found.values()}) > 1}
+    assert different == {}
+
+
+def test_older_and_newer_names_are_one_class() -> None:
+    from qianfan.trainer import Finetune, LLMFinetune
+    from qianfan.trainer.consts import FinetuneStatus, TrainStatus
+
+    assert LLMFinetune is Finetune
+    assert FinetuneStatus is TrainStatus
+
+
+def run_python(code: str) -> str:
+    """Output of a fresh interpreter."""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_importing_qianfan_loads_and_opens_nothing() -> None:
+    """No httpx, no pydantic, no thread, no socket, no file of the user's."""
+    code = """
+import builtins, io, socket, sys, threading
+opened = []
+sys.addaudithook(lambda event, args: opened.append((event, args)) if event in ("socket.__new__", "open") else None)
+before = threading.active_count()
+import qianfan
+heavy = [name for name in ("httpx", "pydantic", "anyio", "starlette", "typer", "rich") if name in sys.modules]
+assert heavy == [], heavy
+assert threading.active_count() == before
+strange = [args[0] for event, args in opened if event == "socket.__new__" or not str(args[0]).endswith((".py", ".pyc"))]
+assert strange == [], strange
+print("ok")
+"""
+    assert run_python(code) == "ok"
+
+
+def test_importing_the_trainer_starts_no_thread_and_opens_no_socket() -> None:
+    code = """
+import sys, threading
+sockets = []
+sys.addaudithook(lambda event, args: sockets.append(args) if event == "socket.__new__" else None)
+from qianfan.trainer import LLMFinetune
+from qianfan.dataset import Dataset
+assert threading.active_count() == 1
+assert sockets == []
+assert not any(name in sys.modules for name in ("starlette", "uvicorn", "typer"))
+print("ok")
+"""
+    assert run_python(code) == "ok"
+
+
+def test_lazy_names_are_complete() -> None:
+    assert set(qianfan.__all__) <= set(dir(qianfan))
+    for name in qianfan.__all__:
+        assert getattr(qianfan, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = qianfan.nonsense  # type: ignore[attr-defined]
+
+
+def test_lazy_names_and_names_for_type_checkers_are_the_same() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    [block] = [node for node in tree.body if isinstance(node, ast.If)]
+    declared = {alias.name for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert declared == set(qianfan.__all__) - {"__version__"}
+
+
+@pytest.mark.parametrize("module", sorted(DOCUMENTED))
+def test_every_module_can_be_the_first_to_be_imported(module: str) -> None:
+    """No order of imports is needed, so there is no circle that only luck avoids."""
+    assert run_python(f"import {module}; print('ok')") == "ok"
+
+
+# --- layers -----------------------------------------------------------------------------------------------------
+
+LAYERS = [
+    {"errors", "_types", "_retry", "_sync", "_clock", "_local", "_lazy", "_strict", "utils"},
+    {"pipeline"},
+    {"config", "_auth"},
+    {"_transport"},
+    {"resources"},
+    {"dataset", "model"},
+    {"trainer"},
+    {"cli", "__init__"},
+]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+
+def imports_of(file: Path) -> set[str]:
+    """First part of every qianfan module that a file imports, at run time or inside functions."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "qianfan":
+            parts = node.module.split(".")
+            found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names} - {"__version__"}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("qianfan.")}
+    return found
+
+
+def part_of(file: Path) -> str:
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+FILES = sorted(file for file in PACKAGE.rglob("*.py"))
+
+
+def test_every_part_of_the_package_has_its_layer() -> None:
+    assert {part_of(file) for file in FILES} == set(LEVEL) | {"emulator"}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_imports_point_down(file: Path) -> None:
+    part, imported = part_of(file), imports_of(file)
+    if part == "emulator":
+        # It stands beside the stack: the platform's side of the wire shares no schema with the client.
+        assert imported <= LAYERS[0] | {"emulator"}
+        return
+    if part != "cli":
+        assert "emulator" not in imported
+    assert {name for name in imported - {"emulator"} if LEVEL[name] > LEVEL[part]} == set()
+
+
+def test_httpx_stops_at_the_transport() -> None:
+    users = {
+        str(file.relative_to(PACKAGE))
+        for file in FILES
+        if any(
+            (isinstance(node, ast.Import) and any(alias.name.split(".")[0] == "httpx" for alias in node.names))
+            or (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "httpx")
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        )
+    }
+    assert all(user.startswith("_transport/") or user == "emulator/transport.py" for user in users), users
+
+
+def test_threads_stop_at_sync() -> None:
+    """Only `_sync` starts threads or crosses between them; locks around plain data are another matter."""
+    users = {
+        str(file.relative_to(PACKAGE))
+        for file in FILES
+        if part_of(file) != "emulator"
+        and any(word in file.read_text(encoding="utf-8") for word in ("from_thread", "to_thread", "threading.Thread("))
+    }
+    assert users == {"_sync.py"}
