@@ -7,7 +7,7 @@ import binascii
 import hashlib
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import datetime, timezone
 from email.utils import format_datetime
 
@@ -247,7 +247,7 @@ def _range(header: str, size: int) -> tuple[int, int]:
     return start, end
 
 
-async def _content(blob: Blob, start: int, end: int) -> AsyncIterator[bytes]:
+async def _content(blob: Blob, start: int, end: int) -> AsyncGenerator[bytes]:
     while start < end:
         piece = blob.read(start, min(_PIECE, end - start))
         start += len(piece)

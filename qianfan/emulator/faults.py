@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -133,29 +134,36 @@ class Faults:
             self._faults.clear()
 
 
-async def breaking_off(body: bytes | AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def breaking_off(body: bytes | AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
     """The first part of a body, then the end of the connection."""
     if isinstance(body, bytes):
         yield body[: max(1, len(body) // 2)]
     else:
-        async for piece in body:
-            yield piece
-            break
+        async with aclosing(body):
+            async for piece in body:
+                yield piece
+                break
     raise ConnectionDropped(started=True)
 
 
-async def spoilt(body: AsyncIterator[bytes], fault: Fault, family: Family) -> AsyncIterator[bytes]:
+async def spoilt(body: AsyncGenerator[bytes], fault: Fault, family: Family) -> AsyncGenerator[bytes]:
     """A streamed answer with what the fault orders wrong with it. One piece is one event."""
-    before: bytes | None = None
-    async for piece in body:
-        if fault.stream == "comments":
-            yield b": keep-alive\n\n"
-        if before is not None:
-            yield before
-            if fault.stream == "error":
-                error = failure(family, code=fault.code, message=fault.message or "an ordered failure").body
-                yield b"data: " + (error if isinstance(error, bytes) else b"") + b"\n\n"
-                return
-        before = piece
-    if before is not None and fault.stream != "unfinished":
-        yield before
+    async with aclosing(body):
+        held = b""
+        async for piece in body:
+            if fault.stream == "comments":
+                yield b": keep-alive\n\n"
+            if held:
+                yield held
+                if fault.stream == "error":
+                    yield _error_event(fault, family)
+                    return
+            held = piece
+        if fault.stream != "unfinished":
+            yield held
+
+
+def _error_event(fault: Fault, family: Family) -> bytes:
+    error = failure(family, code=fault.code, message=fault.message or "an ordered failure").body
+    assert isinstance(error, bytes), "a failure is a whole answer"
+    return b"data: " + error + b"\n\n"

@@ -15,7 +15,8 @@ import socket
 import threading
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ from qianfan.errors import InvalidArgumentError, MissingExtraError
 
 if TYPE_CHECKING:
     import uvicorn
+
+    from qianfan.emulator.uvicorn_parts import SignallingServer
 
 _GRACE = 1
 """Seconds that running answers get when the server is stopped."""
@@ -43,7 +46,11 @@ class Running:
 
     url: str
     settings: Mapping[str, Any]
-    opened: Opened
+    _server: uvicorn.Server = field(repr=False)
+
+    def stop(self) -> None:
+        """End serving soon; may be called from any thread."""
+        self._server.should_exit = True
 
     @property
     def exports(self) -> list[str]:
@@ -76,11 +83,14 @@ def serve(
     Raises InvalidArgumentError for a bad argument, MissingExtraError without the extra `emulator`, OSError when the
     port is taken.
     """
+    make_server = _server_maker()
     opened, keys = _open(pace, engine, access_key, secret_key, data_dir, clock)
     try:
         with _listening(host, port, allow_remote=allow_remote) as listener:
-            running = _described(listener, pace, keys, opened)
-            server = _server(opened, on_start=lambda: ready(running) if ready else None)
+            server = make_server(opened.platform, grace=_GRACE)
+            running = _described(listener, pace, keys, server)
+            if ready is not None:
+                server.on_start = partial(ready, running)
             for line in _greeting(running, keys):
                 printer(line)
             # Ctrl-C has stopped the server by then, and says so once more.
@@ -103,16 +113,18 @@ def running(
     clock: Clock = SYSTEM_CLOCK,
 ) -> Generator[Running]:
     """Serve an emulated platform on a thread for the length of a `with` block. Parameters and errors as of `serve`."""
+    make_server = _server_maker()
     opened, keys = _open(pace, engine, access_key, secret_key, data_dir, clock)
     try:
         with _listening(host, port, allow_remote=False) as listener:
             started = threading.Event()
-            server = _server(opened, on_start=started.set)
+            server = make_server(opened.platform, grace=_GRACE)
+            server.on_start = started.set
             thread = threading.Thread(target=server.run, args=([listener],), name="qianfan-emulator", daemon=True)
             thread.start()
             started.wait()
             try:
-                yield _described(listener, pace, keys, opened)
+                yield _described(listener, pace, keys, server)
             finally:
                 server.should_exit = True
                 thread.join()
@@ -131,7 +143,6 @@ def _open(
     check_engine(engine)
     if (access_key is None) != (secret_key is None):
         raise InvalidArgumentError("access_key and secret_key belong together: give both or neither")
-    _need_extra()
     keys = None
     if access_key is not None and secret_key is not None:
         keys = Keys(access_key, secret_key, ak=secrets.token_hex(12), sk=secrets.token_hex(16))
@@ -140,14 +151,12 @@ def _open(
     return opened, keys
 
 
-def _need_extra() -> None:
+def _server_maker() -> Callable[..., SignallingServer]:
     try:
-        import starlette
-        import uvicorn
+        from qianfan.emulator.uvicorn_parts import make_server
     except ImportError as error:
         raise MissingExtraError("serving the emulator needs: pip install 'qianfan[emulator]'") from error
-    assert starlette
-    assert uvicorn
+    return make_server
 
 
 @contextmanager
@@ -164,14 +173,14 @@ def _listening(host: str, port: int, *, allow_remote: bool) -> Generator[socket.
         yield listener
 
 
-def _described(listener: socket.socket, pace: str | float, keys: Keys | None, opened: Opened) -> Running:
+def _described(listener: socket.socket, pace: str | float, keys: Keys | None, server: uvicorn.Server) -> Running:
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     access_key, secret_key = (keys.access_key, keys.secret_key) if keys else _ANY_KEYS
     settings: dict[str, Any] = {"ACCESS_KEY": access_key, "SECRET_KEY": secret_key}
     for name in ("BASE_URL", "CONSOLE_API_BASE_URL", "IAM_BASE_URL", "BOS_BASE_URL"):
         settings[name] = url
-    return Running(url, MappingProxyType(settings | polling_intervals(pace)), opened)
+    return Running(url, MappingProxyType(settings | polling_intervals(pace)), server)
 
 
 def _greeting(running: Running, keys: Keys | None) -> list[str]:
@@ -180,9 +189,3 @@ def _greeting(running: Running, keys: Keys | None) -> list[str]:
         f"# qianfan emulator at {running.url} (overview: open it in a browser; {taken}; trainings are simulated)",
         *running.exports,
     ]
-
-
-def _server(opened: Opened, *, on_start: Callable[[], object]) -> uvicorn.Server:
-    from qianfan.emulator.uvicorn_parts import make_server
-
-    return make_server(opened.platform, on_start=on_start, grace=_GRACE)

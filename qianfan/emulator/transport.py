@@ -35,20 +35,18 @@ class InProcessTransport(httpx.AsyncBaseTransport):
 
 
 class _Pieces(httpx.AsyncByteStream):
-    """The body of an answer, as the client reads it."""
+    """The body of an answer, as the client reads it. Not a generator: one that is left half-way needs closing."""
 
     def __init__(self, answer: Answer, request: httpx.Request) -> None:
-        self._body = answer.body
+        self._pieces = _at_once(answer.body) if isinstance(answer.body, bytes) else answer.body
         self._request = request
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        if isinstance(self._body, bytes):
-            if self._body:
-                yield self._body
-            return
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
         try:
-            async for piece in self._body:
-                yield piece
+            return await anext(self._pieces)
         except ConnectionDropped:
             raise httpx.RemoteProtocolError(
                 "the connection broke off in the middle of an answer", request=self._request
@@ -56,9 +54,14 @@ class _Pieces(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         """Give up the rest of the body."""
-        close = getattr(self._body, "aclose", None)
+        close = getattr(self._pieces, "aclose", None)
         if close is not None:
             await close()
+
+
+async def _at_once(content: bytes) -> AsyncIterator[bytes]:
+    if content:
+        yield content
 
 
 def _inward(request: httpx.Request) -> Request:

@@ -32,17 +32,16 @@ class BreakableProtocol(H11Protocol):
 class SignallingServer(uvicorn.Server):
     """A server that tells when it accepts connections."""
 
-    def __init__(self, config: uvicorn.Config, on_start: Callable[[], object]) -> None:
-        super().__init__(config)
-        self._on_start = on_start
+    on_start: Callable[[], object] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening, then tell."""
         await super().startup(sockets)
-        self._on_start()
+        if self.on_start is not None:
+            self.on_start()
 
 
-def make_server(platform: Platform, *, on_start: Callable[[], object], grace: int) -> uvicorn.Server:
+def make_server(platform: Platform, *, grace: int) -> SignallingServer:
     """A server of a platform. grace: seconds that running answers get at the end."""
     config = uvicorn.Config(
         App(platform),
@@ -53,4 +52,4 @@ def make_server(platform: Platform, *, on_start: Callable[[], object], grace: in
         access_log=False,
         timeout_graceful_shutdown=grace,
     )
-    return SignallingServer(config, on_start)
+    return SignallingServer(config)

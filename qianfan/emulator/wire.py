@@ -8,7 +8,7 @@ in between.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from urllib.parse import parse_qsl, unquote
@@ -89,7 +89,7 @@ class Answer:
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
-    body: bytes | AsyncIterator[bytes] = b""
+    body: bytes | AsyncGenerator[bytes] = b""
 
 
 def lower_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
@@ -115,7 +115,7 @@ def html_answer(page: str, status: int = 200) -> Answer:
     return Answer(status, {"content-type": "text/html; charset=utf-8"}, page.encode())
 
 
-async def nothing() -> AsyncIterator[bytes]:
+async def nothing() -> AsyncGenerator[bytes]:
     """An empty body."""
     return
     yield b""

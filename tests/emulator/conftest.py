@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta, timezone
 
-import anyio
+import anyio.lowlevel
 import pytest
 
 from qianfan.emulator import Emulator

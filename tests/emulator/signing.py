@@ -8,7 +8,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timezone
 from typing import Any
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl, quote, unquote
 
 import httpx
 
@@ -37,7 +37,7 @@ def authorization(
         if name.lower() != "authorization"
     )
     lines = sorted(f"{quote(name.lower(), safe='')}:{quote(value.strip(), safe='')}" for name, value in headers.items())
-    canonical = "\n".join([method, raw_path, "&".join(pairs), "\n".join(lines)])
+    canonical = "\n".join([method, quote(unquote(raw_path), safe="/"), "&".join(pairs), "\n".join(lines)])
     prefix = f"bce-auth-v1/{access_key}/{timestamp}/{seconds}"
     names = ";".join(sorted(name.lower() for name in headers))
     return f"{prefix}/{names}/{_hmac(_hmac(secret_key, prefix), canonical)}"

@@ -37,7 +37,7 @@ def test_tables_are_complete(cycle: LifeCycle) -> None:
 def test_work_by_looks(cycle: LifeCycle, looks: int, clock: HandClock) -> None:
     """The first N looks see it under way, the next sees it ended, whatever a clock says."""
     stage = Stage(cycle, Pace(after_looks=looks))
-    before = next(state for state, moves in cycle.moves.items() if moves & set(cycle.underway))
+    before = next((state for state, to in cycle.moves.items() if to & set(cycle.underway)), "Creating")
     work = stage.begin(clock)
     state = stage.start(before, work, clock.monotonic())
     assert state == cycle.underway[-1]

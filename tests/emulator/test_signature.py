@@ -6,6 +6,7 @@ import json
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -15,14 +16,12 @@ from qianfan.emulator.signature import canonical_path, canonical_query, verify
 from qianfan.emulator.wire import Request
 from tests.emulator.signing import authorization
 
-VECTORS = json.loads((Path(__file__).parents[1] / "auth" / "bce_auth_v1_vectors.json").read_text("utf-8"))["vectors"]
+VECTORS = json.loads((Path(__file__).parents[1] / "auth" / "bce_auth_v1_vectors.json").read_text("utf-8"))
 NOW = datetime(2024, 5, 1, 8, 10, tzinfo=timezone.utc)
 KEYS = {"ak": "sk"}
 
 
 def request_of(vector: dict[str, Any], authorization: str) -> Request:
-    from urllib.parse import quote
-
     query = "&".join(
         quote(name, safe="") if value is None else f"{quote(name, safe='')}={quote(value, safe='')}"
         for name, value in vector["query"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 
 from qianfan._types import JSON
 from qianfan.emulator import answers, catalogue
@@ -266,7 +266,7 @@ def _stream(call: Call, events: Iterator[str]) -> Answer:
     return Answer(200, {"content-type": "text/event-stream"}, _paced(call.account, events))
 
 
-async def _paced(account: Account, events: Iterator[str]) -> AsyncIterator[bytes]:
+async def _paced(account: Account, events: Iterator[str]) -> AsyncGenerator[bytes]:
     pause = 0.0 if account.stages.training.is_by_looks else PIECE_SECONDS
     for place, event in enumerate(events):
         if place:
