@@ -17,7 +17,7 @@ def lazy_names(
     """
     home_of = {name: module for module, names in homes.items() for name in names}
 
-    def __getattr__(name: str) -> Any:
+    def get(name: str) -> Any:
         module = home_of.get(name)
         if module is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
@@ -26,7 +26,7 @@ def lazy_names(
         setattr(sys.modules[package], name, value)
         return value
 
-    def __dir__() -> list[str]:
+    def names() -> list[str]:
         return sorted({*vars(sys.modules[package]), *home_of})
 
-    return __getattr__, __dir__
+    return get, names

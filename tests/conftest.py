@@ -24,6 +24,8 @@ def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> An
         if variable.startswith(PREFIX) or variable.lower() in ("http_proxy", "https_proxy", "all_proxy"):
             monkeypatch.delenv(variable)
     monkeypatch.chdir(tmp_path)
+    # Trainers keep their state below the home folder, which must not be the developer's own.
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     reset_config()
     yield
     reset_config()

@@ -201,6 +201,11 @@ class Run(Generic[Made]):
         return cast(Made, self._made)
 
     @property
+    def has_ended(self) -> bool:
+        """Whether the action is over, however it ended."""
+        return self._ended.is_set()
+
+    @property
     def error(self) -> BaseException | None:
         """The error that ended the run, if one did."""
         return self._error

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any, cast
 
@@ -68,7 +69,9 @@ class FileSnapshot(Snapshot):
         self.about: dict[str, Any] = about or {}
         """What the file is about, in the words of whoever keeps it: JSON values, written with everything else."""
         self._encoded: dict[str, Any] = {}
-        self._writing = anyio.Lock()
+        self._changes = 0
+        self._written = 0
+        self._writing = threading.Lock()
 
     @classmethod
     async def open(cls, path: str | os.PathLike[str]) -> FileSnapshot:
@@ -119,10 +122,17 @@ class FileSnapshot(Snapshot):
         """Write the file. Called by itself after every change."""
         # Shielded: a caller that is cancelled here must be able to rely on what it noted.
         with anyio.CancelScope(shield=True):
-            async with self._writing:
-                content = {"format": FORMAT, "about": self.about, "outputs": self._encoded, "notes": self._notes}
-                text = json.dumps(content, ensure_ascii=False, indent=1)
-                await in_thread(_replace, self.path, text)
+            content = {"format": FORMAT, "about": self.about, "outputs": self._encoded, "notes": self._notes}
+            text = json.dumps(content, ensure_ascii=False, indent=1)
+            self._changes += 1
+            await in_thread(self._write, text, self._changes)
+
+    def _write(self, text: str, change: int) -> None:
+        # Worker threads may get here in another order than the changes were made in.
+        with self._writing:
+            if change > self._written:
+                _replace(self.path, text)
+                self._written = change
 
 
 def _encode(output: Any, made: Any) -> Any:

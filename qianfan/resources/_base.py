@@ -6,11 +6,19 @@ or creates something that costs. Raw JSON goes no further than this folder.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from qianfan._transport import Call, Client, Family, Reply, Safety
@@ -25,13 +33,29 @@ LeftToRight = Field(union_mode="left_to_right")
 
 
 class WireModel(BaseModel):
-    """An answer of the platform. Fields it grows later are kept and readable as attributes (`detail.newField`)."""
+    """An answer of the platform. Fields it grows later are kept and readable as attributes (`detail.newField`).
+
+    Ids and versions that come as numbers are read as text, and null means the same as a missing field.
+    """
 
     model_config = ConfigDict(
-        extra="allow", frozen=True, populate_by_name=True, alias_generator=to_camel, protected_namespaces=()
+        extra="allow",
+        frozen=True,
+        populate_by_name=True,
+        alias_generator=to_camel,
+        protected_namespaces=(),
+        coerce_numbers_to_str=True,
     )
 
     _body: JSON = PrivateAttr(default=None)
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _null_is_missing(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        field = cls.model_fields[info.field_name] if value is None and info.field_name else None
+        if field is None or field.is_required():
+            return handler(value)
+        return field.get_default(call_default_factory=True)
 
     @property
     def body(self) -> JSON:
@@ -57,6 +81,14 @@ class Resource:
         """Send a call that answers yes or no."""
         return (await self._send(call, body)).result is not False
 
+    async def _id(self, call: Call, body: Mapping[str, Any] | None, key: str) -> str:
+        """Send a call that answers an id: by some documents an object that holds it under `key`, by others bare."""
+        reply = await self._send(call, body)
+        found = reply.result.get(key) if isinstance(reply.result, dict) else reply.result
+        if isinstance(found, bool) or not isinstance(found, (str, int)) or found == "":
+            raise odd_answer(call, reply, key)
+        return str(found)
+
 
 def read(call: Call, reply: Reply, answer: type[Answer], result: JSON = UNSET) -> Answer:
     """The result of a reply, or a part of it, as a model."""
@@ -64,13 +96,18 @@ def read(call: Call, reply: Reply, answer: type[Answer], result: JSON = UNSET) -
         model = answer.model_validate(reply.result if result is UNSET else result)
     except pydantic.ValidationError as error:
         where = ", ".join(".".join(map(str, problem["loc"])) or "result" for problem in error.errors())
-        raise RequestError(
-            f"{call.name}: the answer does not have the documented form (look at: {where})",
-            status_code=reply.status,
-            request_id=reply.request_id,
-        ) from None
+        raise odd_answer(call, reply, where) from None
     model._body = reply.body
     return model
+
+
+def odd_answer(call: Call, reply: Reply, where: str) -> RequestError:
+    """The error for an answer that lacks what it must hold, or holds it in another form."""
+    return RequestError(
+        f"{call.name}: the answer does not have the documented form (look at: {where})",
+        status_code=reply.status,
+        request_id=reply.request_id,
+    )
 
 
 def without_none(body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -109,7 +146,7 @@ class Page(WireModel, Generic[Item]):
     page_info: PageInfo = PageInfo()
 
 
-async def walk(page_at: Callable[[str | None], Awaitable[Page[Item]]]) -> AsyncIterator[Item]:
+async def walk(page_at: Callable[[str | None], Awaitable[Page[Item]]]) -> AsyncGenerator[Item, None]:
     """Every item of a listing, page after page.
 
     Ends as well when the platform hands out a marker for the second time, which would go on for ever.

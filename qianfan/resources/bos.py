@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 
 from qianfan._transport import Client
-from qianfan.errors import InvalidArgumentError
+from qianfan.errors import InvalidArgumentError, RequestError
 
 CHUNK = 1 << 20
 """Bytes read from a file at a time; an upload never holds more."""
@@ -29,7 +29,7 @@ class BosPath:
         bucket, _, key = rest.lstrip("/").partition("/")
         if scheme != "bos" or not colon or not bucket:
             raise InvalidArgumentError(f"{text!r} is no place in object storage; write it as bos:/bucket/path")
-        return cls(bucket, key)
+        return cls(bucket, key.lstrip("/"))
 
     def __str__(self) -> str:
         return f"bos:/{self.bucket}/{self.key}"
@@ -70,7 +70,10 @@ class Bos:
     async def size(self, at: BosPath, *, region: str | None = None) -> int:
         """Size of an object in bytes. Raises APIError (404) when there is none."""
         reply = await self._client.head_object(at.bucket, at.key, region=region)
-        return int(reply.headers["content-length"])
+        size = reply.headers.get("content-length", "")
+        if not (size.isascii() and size.isdigit()):
+            raise RequestError(f"head object: the answer has no content-length for {at}", status_code=reply.status)
+        return int(size)
 
     async def get_bytes(self, at: BosPath, *, region: str | None = None) -> bytes:
         """A whole object; for small ones."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, ClassVar, Literal, overload
@@ -42,7 +42,7 @@ class _Inference:
         self.model = model
         self.endpoint = endpoint
         self._client = client
-        self._defaults = defaults
+        self._options, self._defaults = _split(defaults)
 
     @property
     def client(self) -> Client:
@@ -58,24 +58,36 @@ class _Inference:
         return f"{type(self).__name__}({where})"
 
     def _call(self, model: str | None, endpoint: str | None) -> tuple[Call, str]:
-        endpoint = self._endpoint(model, endpoint)
-        path = f"{self.client.settings.model_api_prefix}/{self.kind}/{{endpoint}}"
-        return Call(f"{self.kind}/{endpoint}", Family.INFERENCE_V1, Safety.READ, path), endpoint
+        place = self._place(model, endpoint)
+        path = f"{self.client.settings.model_api_prefix}/{{place}}"
+        return Call(place, Family.INFERENCE_V1, Safety.READ, path), place
 
-    def _endpoint(self, model: str | None, endpoint: str | None) -> str:
+    def _place(self, model: str | None, endpoint: str | None) -> str:
+        """Where a call goes below the prefix that all of them share: `chat/ernie-lite-8k`."""
         if endpoint is None and model is None:
             endpoint, model = self.endpoint, self.model
-        if endpoint is not None:
-            return endpoint
-        wanted = model if model is not None else self.default_model
+        if endpoint is None:
+            return f"{self.kind}/{self._preset(self.default_model if model is None else model)}"
+        if not endpoint.strip("/"):
+            raise InvalidArgumentError(f"endpoint={endpoint!r} names no service; give the last part of its address")
+        return endpoint.strip("/") if self.client.settings.use_custom_endpoint else f"{self.kind}/{endpoint}"
+
+    def _preset(self, model: str) -> str:
         presets = preset_endpoints().get(self.kind, {})
-        for name, preset in presets.items():
-            if name.casefold() == wanted.casefold():
-                return preset
+        for name, endpoint in presets.items():
+            if name.casefold() == model.casefold():
+                return endpoint
         raise InvalidArgumentError(
-            f"{wanted!r} is no preset {self.kind} model; give endpoint=... for a service of your own, "
+            f"{model!r} is no preset {self.kind} model; give endpoint=... for a service of your own, "
             f"or one of {sorted(presets)}"
         )
+
+    def _arguments(
+        self, given: dict[str, Any], model: str | None, endpoint: str | None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What one call is told: its options, and what belongs into the body."""
+        options, rest = _split(given)
+        return {**self._options, **options, "model": model, "endpoint": endpoint}, rest
 
     def _body(self, request: Mapping[str, Any]) -> dict[str, Any]:
         body = {**self._defaults, **request}
@@ -102,22 +114,24 @@ class _Inference:
         request_id: str | None = None,
         backoff_factor: float | None = None,
     ) -> QfResponse:
-        call, endpoint = self._call(model, endpoint)
+        call, place = self._call(model, endpoint)
         body = self._body(request)
+        if body.get("stream"):
+            raise InvalidArgumentError(f"{type(self).__name__} answers all at once here; leave out stream=True")
         started = self.client.clock.monotonic()
         reply = await self.client.call(
             call,
             body,
-            path_args={"endpoint": endpoint},
+            path_args={"place": place},
             timeout=request_timeout,
             retries=self._retries(call, retry_count, backoff_factor),
             request_id=request_id,
         )
-        return self._response(reply, body, endpoint, started)
+        return self._response(reply, body, place, started)
 
-    def _response(self, reply: Reply, body: Mapping[str, Any], endpoint: str, started: float) -> QfResponse:
+    def _response(self, reply: Reply, body: Mapping[str, Any], place: str, started: float) -> QfResponse:
         elapsed = (self.client.clock.monotonic() - started) * 1000
-        request = QfRequest("POST", f"{self.kind}/{endpoint}", body)
+        request = QfRequest("POST", place, body)
         return QfResponse(reply.status, reply.body, reply.headers, {"total_latency": elapsed}, request)
 
     async def _pieces(
@@ -130,15 +144,15 @@ class _Inference:
         request_timeout: float | Unset | None = UNSET,
         request_id: str | None = None,
         backoff_factor: float | None = None,
-    ) -> AsyncIterator[QfResponse]:
-        call, endpoint = self._call(model, endpoint)
+    ) -> AsyncGenerator[QfResponse, None]:
+        call, place = self._call(model, endpoint)
         body = self._body({**request, "stream": True})
-        sent = QfRequest("POST", f"{self.kind}/{endpoint}", body)
+        sent = QfRequest("POST", place, body)
         clock, started, first = self.client.clock, self.client.clock.monotonic(), 0.0
         async with self.client.stream(
             call,
             body,
-            path_args={"endpoint": endpoint},
+            path_args={"place": place},
             timeout=request_timeout,
             retries=self._retries(call, retry_count, backoff_factor),
             request_id=request_id,
@@ -146,7 +160,8 @@ class _Inference:
             async for piece in pieces:
                 elapsed = (clock.monotonic() - started) * 1000
                 first = first or elapsed
-                yield QfResponse(200, piece, {}, {"first_token_latency": first, "total_latency": elapsed}, sent)
+                times = {"first_token_latency": first, "total_latency": elapsed}
+                yield QfResponse(200, piece, pieces.headers, times, sent)
 
 
 class _Streaming(_Inference):
@@ -164,21 +179,24 @@ class _Streaming(_Inference):
 def _messages(messages: Sequence[Mapping[str, Any]] | QfMessages | None) -> list[Any] | None:
     if messages is None:
         return None
+    if isinstance(messages, (str, Mapping)):
+        raise InvalidArgumentError('messages must be a list such as [{"role": "user", "content": "..."}]')
     return messages.to_list() if isinstance(messages, QfMessages) else [*messages]
 
 
 _OPTIONS = ("retry_count", "request_timeout", "request_id", "backoff_factor")
+_SECRETS = ("ak", "sk", "access_key", "secret_key", "access_token", "bearer_token")
 
 
-def _split(given: dict[str, Any], model: str | None, endpoint: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+def _split(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Options of the call, and what belongs into the body. Keys never do, whatever they are called."""
-    options = {"model": model, "endpoint": endpoint, **{name: given.pop(name) for name in _OPTIONS if name in given}}
-    for secret in ("ak", "sk", "access_key", "secret_key", "access_token"):
+    for secret in _SECRETS:
         if secret in given:
             raise InvalidArgumentError(
                 f"{secret!r} does not belong in a request; give Settings to a Client and the client to this object"
             )
-    return options, given
+    options = {name: value for name, value in given.items() if name in _OPTIONS}
+    return options, {name: value for name, value in given.items() if name not in _OPTIONS}
 
 
 class ChatCompletion(_Streaming):
@@ -206,7 +224,7 @@ class ChatCompletion(_Streaming):
         *,
         stream: Literal[True],
         **kwargs: Any,
-    ) -> AsyncIterator[QfResponse]: ...
+    ) -> AsyncGenerator[QfResponse, None]: ...
     async def ado(
         self,
         messages: Sequence[Mapping[str, Any]] | QfMessages | None = None,
@@ -214,14 +232,14 @@ class ChatCompletion(_Streaming):
         endpoint: str | None = None,
         stream: bool = False,
         **kwargs: Any,
-    ) -> QfResponse | AsyncIterator[QfResponse]:
+    ) -> QfResponse | AsyncGenerator[QfResponse, None]:
         """Answer the last message. messages: `{"role", "content"}`, user and assistant in turn.
 
         kwargs: parameters of the model (`temperature`, `top_p`, `system`, `stop`, `max_output_tokens`, …), and
         `retry_count`, `request_timeout` (seconds), `request_id`, `backoff_factor` (seconds).
         """
-        options, rest = _split(kwargs, model, endpoint)
-        answer: QfResponse | AsyncIterator[QfResponse]
+        options, rest = self._arguments(kwargs, model, endpoint)
+        answer: QfResponse | AsyncGenerator[QfResponse, None]
         answer = await self._answer({"messages": _messages(messages), **rest}, stream, options)
         return answer
 
@@ -253,7 +271,7 @@ class ChatCompletion(_Streaming):
         **kwargs: Any,
     ) -> QfResponse | Iterator[QfResponse]:
         """Blocking form of `ado`."""
-        options, rest = _split(kwargs, model, endpoint)
+        options, rest = self._arguments(kwargs, model, endpoint)
         answer: QfResponse | Iterator[QfResponse]
         answer = self._answer_sync({"messages": _messages(messages), **rest}, stream, options)
         return answer
@@ -275,7 +293,7 @@ class Completion(_Streaming):
         **kwargs: Any,
     ) -> Any:
         """Continue the prompt; a QfResponse, or an async iterator of pieces with `stream=True`."""
-        options, rest = _split(kwargs, model, endpoint)
+        options, rest = self._arguments(kwargs, model, endpoint)
         return await self._answer({"prompt": prompt, **rest}, stream, options)
 
     def do(
@@ -287,7 +305,7 @@ class Completion(_Streaming):
         **kwargs: Any,
     ) -> Any:
         """Blocking form of `ado`."""
-        options, rest = _split(kwargs, model, endpoint)
+        options, rest = self._arguments(kwargs, model, endpoint)
         return self._answer_sync({"prompt": prompt, **rest}, stream, options)
 
 
@@ -306,11 +324,9 @@ class Embedding(_Inference):
         **kwargs: Any,
     ) -> QfResponse:
         """One vector for each text, under `data[i]["embedding"]`."""
-        if kwargs.pop("stream", False):
-            raise InvalidArgumentError("embeddings come all at once; leave out stream=True")
         if isinstance(texts, str):
             raise InvalidArgumentError("texts must be a list of texts; write [text] for a single one")
-        options, rest = _split(kwargs, model, endpoint)
+        options, rest = self._arguments(kwargs, model, endpoint)
         return await self._once({"input": list(texts) if texts is not None else None, **rest}, **options)
 
     def do(
@@ -342,7 +358,7 @@ class Text2Image(_Inference):
         """Pictures under `data[i]["b64_image"]`; `with_decode="base64"` adds them as bytes under `data[i]["image"]`."""
         if with_decode not in (None, "base64"):
             raise InvalidArgumentError(f"with_decode={with_decode!r} is not known; use 'base64' or leave it out")
-        options, rest = _split(kwargs, model, endpoint)
+        options, rest = self._arguments(kwargs, model, endpoint)
         response = await self._once({"prompt": prompt, **rest}, **options)
         if with_decode:
             for picture in response.body.get("data", []):

@@ -61,14 +61,21 @@ class QfResponse(Mapping[str, Any]):
         return str(self.body)
 
 
+def _role(role: str | QfRole) -> str:
+    try:
+        return QfRole(role).value
+    except ValueError:
+        raise InvalidArgumentError(f"role {role!r} is none of {[member.value for member in QfRole]}") from None
+
+
 class QfMessages:
     """A conversation. `append` takes texts and answers; without a role they alternate, the user first."""
 
     def __init__(self) -> None:
         self._messages: list[dict[str, JSON]] = []
 
-    def append(self, message: str | QfResponse | Mapping[str, Any], role: str | QfRole | None = None) -> QfMessages:
-        """Add a text, or the answer of a service."""
+    def append(self, message: str | QfResponse, role: str | QfRole | None = None) -> QfMessages:
+        """Add a text, or the answer of a service, which is the assistant's. Raises InvalidArgumentError."""
         if isinstance(message, QfResponse):
             content = {"role": QfRole.Assistant.value, "content": message.text}
             if "function_call" in message:
@@ -77,7 +84,7 @@ class QfMessages:
             return self
         if not isinstance(message, str):
             raise InvalidArgumentError(f"append a text or an answer of a service, not {type(message).__name__}")
-        self._messages.append({"role": QfRole(role).value if role else self._next_role(), "content": message})
+        self._messages.append({"role": _role(role) if role is not None else self._next_role(), "content": message})
         return self
 
     def _next_role(self) -> str:

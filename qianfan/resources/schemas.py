@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import AliasChoices, AliasPath, Field
 
@@ -21,6 +21,9 @@ from qianfan.resources.console.consts import (
     TrainStatusV1,
 )
 
+Id: TypeAlias = Annotated[str, Field(min_length=1)]
+"""What names a new thing, so that an answer without it is no answer."""
+
 
 def percent(text: str | float | None) -> int | None:
     """`"47%"` and `47.0` as 47; None for anything that is no number."""
@@ -36,12 +39,12 @@ def percent(text: str | float | None) -> int | None:
 
 
 class JobCreated(WireModel):
-    job_id: str
+    job_id: Id
 
 
 class TaskCreated(WireModel):
     job_id: str = ""
-    task_id: str
+    task_id: Id
 
 
 class Job(WireModel):
@@ -173,7 +176,7 @@ class StorageInfo(WireModel):
 class DatasetCreated(WireModel):
     """A new dataset with its first version. dataset_id: the version, `ds-…`; group_id: the dataset, `dg-…`."""
 
-    dataset_id: str
+    dataset_id: Id
     group_id: str = Field(default="", validation_alias="groupPK")
     number: int | None = Field(default=None, validation_alias="id")
     version: int = Field(default=1, validation_alias="versionId")
@@ -248,7 +251,7 @@ class ImportErrorDetail(WireModel):
 
 class DatasetVersionCreated(WireModel):
     dataset_id: str = ""
-    version_id: str
+    version_id: Id
     version_number: int | None = None
 
 
@@ -304,7 +307,7 @@ class ImportTask(WireModel):
 class ModelPublished(WireModel):
     """A model version on its way. set_id: `am-…`; version_id: `amv-…`; numbers are the ids of older code."""
 
-    set_id: str = Field(validation_alias=AliasChoices("modelIDStr", "modelIdStr"))
+    set_id: Id = Field(validation_alias=AliasChoices("modelIDStr", "modelIdStr"))
     set_number: int | None = Field(default=None, validation_alias="modelId")
     version_id: str | None = Field(default=None, validation_alias="versionIdStr")
     version_number: int | None = Field(default=None, validation_alias="versionId")
@@ -371,7 +374,7 @@ class ModelInfoV2(WireModel):
 class ServiceCreated(WireModel):
     """A deployment on its way. instance_id: the resource bought for it."""
 
-    service_id: str
+    service_id: Id
     instance_id: str = ""
 
 
@@ -392,8 +395,8 @@ class ServiceDetail(WireModel):
 
     @property
     def endpoint(self) -> str:
-        """The last part of the address, which inference calls name."""
-        return self.url.rstrip("/").rpartition("/")[2]
+        """The last part of the address, which inference calls name; newer answers name it themselves as well."""
+        return self.url.rstrip("/").rpartition("/")[2] or str((self.model_extra or {}).get("endpoint") or "")
 
 
 class ServicePage(Page[ServiceDetail]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import Any
 
 from pydantic import AliasChoices, Field, PrivateAttr
@@ -231,9 +232,10 @@ class TrainAction(Action[TrainedJob]):
             return created.job_id
 
         async def find() -> str | None:
-            async for job in platform.finetune.jobs():
-                if job.name == name:
-                    return job.job_id
+            async with aclosing(platform.finetune.jobs()) as jobs:
+                async for job in jobs:
+                    if job.name == name:
+                        return job.job_id
             return None
 
         return await create_once(create, find, what="job", name=name, clock=platform.client.clock, look_first=again)

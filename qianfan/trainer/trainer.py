@@ -273,7 +273,8 @@ class Trainer:
     @property
     def is_running(self) -> bool:
         """Whether a run is under way in this process."""
-        return self._flight is not None or (self._future is not None and not self._future.done())
+        flight, future = self._flight, self._future
+        return (flight is not None and not flight.has_ended) or (future is not None and not future.done())
 
     def info(self) -> dict[str, Any]:
         """What there is to know about this trainer, as JSON values."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from qianfan._transport import Safety
-from qianfan.resources._base import Page, Resource, v1_data, v2, walk
+from qianfan.resources._base import Page, Resource, odd_answer, read, v1_data, v2, walk
 from qianfan.resources.console.consts import (
     DataFormat,
     DataSourceType,
@@ -91,7 +91,9 @@ class Data(Resource):
     async def statuses(self, dataset_ids: Sequence[str]) -> dict[str, DatasetStatus]:
         """Where the work on several versions stands, by id."""
         reply = await self._send(STATUS_LIST, {"datasetIds": list(dataset_ids)})
-        return {id: DatasetStatus.model_validate(status) for id, status in (reply.result or {}).items()}
+        if not isinstance(reply.result, dict):
+            raise odd_answer(STATUS_LIST, reply, "result")
+        return {id: read(STATUS_LIST, reply, DatasetStatus, status) for id, status in reply.result.items()}
 
     async def import_error_detail(self, dataset_id: str | int, error_code: int) -> ImportErrorDetail:
         """What was wrong with the imported data, line by line."""
@@ -148,7 +150,7 @@ class DataV2(Resource):
         body = {"marker": marker, "maxKeys": max_keys, "pageReverse": page_reverse, "filter": filters}
         return await self._ask(DESCRIBE_DATASETS, body, DatasetPage)
 
-    def datasets(self, **filters: Any) -> AsyncIterator[DatasetSummary]:
+    def datasets(self, **filters: Any) -> AsyncGenerator[DatasetSummary, None]:
         """All datasets, page after page."""
         return walk(lambda marker: self.describe_datasets(marker=marker, max_keys=100, **filters))
 
@@ -173,7 +175,7 @@ class DataV2(Resource):
         body = {"datasetId": dataset_id, "marker": marker, "maxKeys": max_keys, "pageReverse": page_reverse}
         return await self._ask(DESCRIBE_VERSIONS, body, DatasetVersionPage)
 
-    def versions(self, dataset_id: str) -> AsyncIterator[DatasetVersion]:
+    def versions(self, dataset_id: str) -> AsyncGenerator[DatasetVersion, None]:
         """All versions of a dataset, page after page."""
         return walk(lambda marker: self.describe_versions(dataset_id, marker=marker, max_keys=100))
 
@@ -191,9 +193,7 @@ class DataV2(Resource):
 
     async def create_import_task(self, version_id: str, files: Sequence[str]) -> str:
         """Start importing from object storage and return the import's id. files: one folder, or files."""
-        reply = await self._send(CREATE_IMPORT_TASK, {"versionId": version_id, "files": list(files)})
-        result = reply.result
-        return str(result["taskId"] if isinstance(result, dict) else result)
+        return await self._id(CREATE_IMPORT_TASK, {"versionId": version_id, "files": list(files)}, "taskId")
 
     async def describe_import_task(self, task_id: str) -> ImportTask:
         """How an import stands."""

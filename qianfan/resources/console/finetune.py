@@ -6,11 +6,11 @@ and job for a task; the words are put right here and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from qianfan._transport import Safety
-from qianfan.resources._base import Page, Resource, read, v1, v2, walk
+from qianfan.resources._base import Page, Resource, odd_answer, read, v1, v2, walk
 from qianfan.resources.console.consts import TrainMode
 from qianfan.resources.schemas import (
     Job,
@@ -90,7 +90,7 @@ class FineTuning(Resource):
         # The wire spells the filter for a train mode "trainModel".
         return await self._ask(DESCRIBE_JOBS, {**body, "trainModel": train_mode}, JobPage)
 
-    def jobs(self, **filters: Any) -> AsyncIterator[Job]:
+    def jobs(self, **filters: Any) -> AsyncGenerator[Job, None]:
         """All jobs, newest first, page after page."""
         return walk(lambda marker: self.describe_jobs(marker=marker, max_keys=100, **filters))
 
@@ -101,7 +101,7 @@ class FineTuning(Resource):
         body = {"jobId": job_id, "marker": marker, "maxKeys": max_keys, "pageReverse": page_reverse}
         return await self._ask(DESCRIBE_TASKS, body, TaskPage)
 
-    def tasks(self, job_id: str) -> AsyncIterator[Task]:
+    def tasks(self, job_id: str) -> AsyncGenerator[Task, None]:
         """All tasks of a job, newest first, page after page."""
         return walk(lambda marker: self.describe_tasks(job_id, marker=marker, max_keys=100))
 
@@ -124,8 +124,9 @@ class FineTuning(Resource):
     async def supported_models(self) -> list[SupportedModel]:
         """The base models of this account and the limits of their hyper-parameters."""
         reply = await self._send(DESCRIBE_SUPPORT_MODELS)
-        listed: Sequence[Any] = reply.result or []
-        return [read(DESCRIBE_SUPPORT_MODELS, reply, SupportedModel, one) for one in listed]
+        if not isinstance(reply.result, list):
+            raise odd_answer(DESCRIBE_SUPPORT_MODELS, reply, "result")
+        return [read(DESCRIBE_SUPPORT_MODELS, reply, SupportedModel, one) for one in reply.result]
 
 
 V1_CREATE_SERIES = v1("/finetune/createTask", Safety.PURCHASE)

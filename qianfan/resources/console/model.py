@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from qianfan._transport import Safety
 from qianfan.resources._base import Page, Resource, v1, v2, walk
@@ -76,7 +76,7 @@ class ModelsV2(Resource):
     async def create_set(self, name: str, model_type: str = "Text2Text", labels: Sequence[str] | None = None) -> str:
         """Create an empty model set and return its id."""
         body = {"modelSetName": name, "modelType": model_type, "labels": list(labels) if labels else None}
-        return _id_of((await self._send(CREATE_SET, body)).result, "modelSetId")
+        return await self._id(CREATE_SET, body, "modelSetId")
 
     async def create_model(
         self, set_id: str, *, task_id: str, step: int | None = None, description: str | None = None
@@ -86,7 +86,7 @@ class ModelsV2(Resource):
         if step is not None:
             meta["checkpointStep"] = step
         body = {"modelSetId": set_id, "sourceType": "Train", "trainMeta": meta, "description": description}
-        return _id_of((await self._send(CREATE_MODEL, body)).result, "modelId")
+        return await self._id(CREATE_MODEL, body, "modelId")
 
     async def describe_set(self, set_id: str | None = None, *, name: str | None = None) -> ModelSet:
         """A model set by id or by name; the id wins."""
@@ -99,7 +99,7 @@ class ModelsV2(Resource):
         body = {"marker": marker, "maxKeys": max_keys, "pageReverse": page_reverse}
         return await self._ask(DESCRIBE_CUSTOM_SETS, body, ModelSetPage)
 
-    def custom_sets(self) -> AsyncIterator[ModelSet]:
+    def custom_sets(self) -> AsyncGenerator[ModelSet, None]:
         """All of the account's own model sets, page after page."""
         return walk(lambda marker: self.describe_custom_sets(marker=marker, max_keys=100))
 
@@ -114,8 +114,3 @@ class ModelsV2(Resource):
     async def delete_model(self, model_id: str) -> bool:
         """Delete one model."""
         return await self._do(DELETE_MODEL, {"modelId": model_id})
-
-
-def _id_of(result: object, key: str) -> str:
-    # Documented as an object by some pages and as a bare string by others.
-    return str(result[key] if isinstance(result, dict) else result)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 from qianfan._transport import Safety
@@ -80,7 +80,7 @@ class Services(Resource):
         }
         return await self._ask(DESCRIBE_ALL, body, ServicePage)
 
-    def all(self, **filters: Any) -> AsyncIterator[ServiceDetail]:
+    def all(self, **filters: Any) -> AsyncGenerator[ServiceDetail, None]:
         """All services, page after page."""
         return walk(lambda marker: self.describe_all(marker=marker, max_keys=100, **filters))
 

@@ -1,0 +1,473 @@
+"""Runs of a trainer: results, status, failures, stops, resumes, interrupts."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from contextlib import aclosing
+from typing import Any
+
+import anyio
+import pytest
+
+from qianfan.emulator import Emulator
+from qianfan.errors import (
+    ActionTimeoutError,
+    InternalError,
+    InvalidArgumentError,
+    ServiceDeployFailedError,
+    TrainJobFailedError,
+)
+from qianfan.pipeline import ActionState, Event
+from qianfan.trainer import DeployConfig, LLMFinetune
+from qianfan.trainer.consts import ServiceStatus, TrainStatus
+
+pytestmark = pytest.mark.anyio
+
+MODEL = "ERNIE-Speed-8K"
+CHAT = DeployConfig(service_type="Chat")
+
+
+async def drive(face: str, trainer: LLMFinetune, method: str = "run", **settings: Any) -> LLMFinetune:
+    """Call a method of a trainer on one of its two faces."""
+    if face == "async":
+        return await getattr(trainer, "a" + method)(**settings)
+    return await anyio.to_thread.run_sync(lambda: getattr(trainer, method)(**settings))
+
+
+faces = pytest.mark.parametrize("face", ["sync", "async"])
+
+
+@faces
+async def test_a_run_returns_the_trainer_and_the_union_of_results(face: str, emulator: Emulator) -> None:
+    trainer = LLMFinetune(MODEL, 111, deploy_config=CHAT)
+    assert trainer.result == [None]
+    assert trainer.status is TrainStatus.Unknown
+    assert await drive(face, trainer) is trainer
+    [result] = trainer.result
+    assert result is trainer.output
+    assert result["model_version_id"] == result["model_id"] in emulator.models
+    assert result["model_set_id"] in emulator.model_sets
+    assert result["service_id"] in emulator.services
+    assert trainer.train_action.task_id == result["task_id"]
+    assert trainer.train_action.job_id == result["job_id"]
+    assert trainer.status is ServiceStatus.Deployed
+    assert trainer.status == "Deployed"
+    plain = {key: value for key, value in result.items() if key not in ("model", "service")}
+    assert json.loads(json.dumps(plain)) == plain
+    assert "TrainResult" in str(result)
+
+
+@faces
+async def test_status_inside_a_handler_is_that_of_its_event(face: str, emulator: Emulator) -> None:
+    seen: list[tuple[str, str, str]] = []
+
+    def note(event: Event) -> None:
+        if event.action_id != trainer.ppls[0].id:
+            seen.append((event.action_class.__name__, event.action_state.value, trainer.status.value))
+
+    trainer = LLMFinetune(MODEL, 111, deploy_config=CHAT, event_handler=note)
+    await drive(face, trainer)
+    assert list(dict.fromkeys(seen)) == [
+        ("LoadDataSetAction", "Preceding", "DatasetLoading"),
+        ("LoadDataSetAction", "Done", "DatasetLoaded"),
+        ("TrainAction", "Preceding", "TrainCreated"),
+        ("TrainAction", "Running", "Training"),
+        ("TrainAction", "Done", "TrainFinished"),
+        ("ModelPublishAction", "Preceding", "ModelPublishing"),
+        ("ModelPublishAction", "Running", "ModelPublishing"),
+        ("ModelPublishAction", "Done", "ModelPublished"),
+        ("DeployAction", "Preceding", "Created"),
+        ("DeployAction", "Running", "Deploying"),
+        ("DeployAction", "Done", "Deployed"),
+    ]
+
+
+@faces
+async def test_a_second_run_returns_the_result_and_force_starts_anew(
+    face: str, emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer = LLMFinetune(MODEL, 111)
+    await drive(face, trainer)
+    first = trainer.result[0]
+    await drive(face, trainer)
+    assert trainer.result[0] is first
+    assert "has run already" in caplog.text
+    assert emulator.count("CreateFineTuningTask") == 1
+    await drive(face, trainer, force=True)
+    assert emulator.count("CreateFineTuningTask") == 2
+    assert trainer.result[0]["task_id"] != first["task_id"]
+
+
+@faces
+async def test_a_failed_job_names_itself_and_is_not_repeated_by_itself(face: str, emulator: Emulator) -> None:
+    emulator.training.script(ends="Failed", reason="loss is NaN", times=1)
+    trainer = LLMFinetune(MODEL, 111)
+    with pytest.raises(TrainJobFailedError, match="loss is NaN") as failed:
+        await drive(face, trainer)
+    assert failed.value.task_id in emulator.tasks
+    assert failed.value.status == "Failed"
+    assert trainer.result[0] == {"error": failed.value}
+    assert trainer.status is TrainStatus.TrainFailed
+
+    with pytest.raises(TrainJobFailedError, match="resubmit=True"):
+        await drive(face, trainer, "resume")
+    assert emulator.count("CreateFineTuningTask") == 1
+
+    await drive(face, trainer, "resume", resubmit=True)
+    assert emulator.count("CreateFineTuningTask") == 2
+    assert trainer.result[0]["model_id"]
+
+
+@faces
+async def test_resume_after_a_failed_step_keeps_the_finished_ones(face: str, emulator: Emulator) -> None:
+    emulator.faults.add("publishTrainModel", code=21002, message="not publishable")
+    trainer = LLMFinetune(MODEL, 111)
+    with pytest.raises(Exception, match="not publishable"):
+        await drive(face, trainer)
+    assert trainer.status is TrainStatus.ModelPublishFailed
+    assert trainer.made_so_far["task_id"] in emulator.tasks
+    await drive(face, trainer, "resume")
+    assert trainer.result[0]["model_id"] in emulator.models
+    assert emulator.count("CreateFineTuningTask") == 1
+    assert emulator.count("publishTrainModel") == 2
+
+
+async def test_resume_on_a_fresh_trainer_is_run(emulator: Emulator) -> None:
+    trainer = await LLMFinetune(MODEL, 111).aresume()
+    assert trainer.result[0]["model_id"] in emulator.models
+
+
+@faces
+async def test_stop_from_a_handler_stops_the_remote_task(face: str, emulator: Emulator) -> None:
+    emulator.training.script(after_looks=math.inf)
+    events: list[Event] = []
+
+    def stop(event: Event) -> None:
+        events.append(event)
+        if event.action_state is ActionState.Running and event.action_id == trainer.train_action.id:
+            trainer.stop()
+
+    trainer = LLMFinetune(MODEL, 111, event_handler=stop)
+    assert await drive(face, trainer) is trainer
+    [task] = emulator.tasks.values()
+    assert task.state == "Stopped"
+    assert emulator.count("StopFineTuningTask") == 1
+    assert trainer.status is TrainStatus.TrainStopped
+    assert [(event.action_class.__name__, event.action_state.value) for event in events[-2:]] == [
+        ("TrainAction", "Stopped"),
+        ("Pipeline", "Stopped"),
+    ]
+    assert set(trainer.result[0]) == {"datasets"}
+
+
+async def test_stop_from_another_task_and_twice(emulator: Emulator) -> None:
+    emulator.training.script(after_looks=math.inf)
+    training = anyio.Event()
+
+    async def hear(event: Event) -> None:
+        if event.action_state is ActionState.Running and event.progress is not None:
+            training.set()
+
+    trainer = LLMFinetune(MODEL, 111, event_handler=hear)
+    async with anyio.create_task_group() as group:
+        group.start_soon(trainer.arun)
+        await training.wait()
+        await trainer.astop()
+        assert not trainer.is_running
+        await trainer.astop()
+    assert emulator.count("StopFineTuningTask") == 1
+
+
+async def test_stop_before_and_after_a_run_does_nothing(emulator: Emulator) -> None:
+    trainer = LLMFinetune(MODEL, 111)
+    assert trainer.stop() is trainer
+    await trainer.arun()
+    await trainer.astop()
+    assert emulator.count("StopFineTuningTask") == 0
+    assert trainer.status is TrainStatus.ModelPublished
+
+
+async def test_a_task_stopped_from_elsewhere_is_an_error(emulator: Emulator) -> None:
+    emulator.training.script(ends="Stopped")
+    with pytest.raises(TrainJobFailedError, match="'Stopped'"):
+        await LLMFinetune(MODEL, 111).arun()
+
+
+@pytest.mark.parametrize(("on_interrupt", "state"), [("detach", "Running"), ("stop", "Stopped")])
+async def test_cancelling_the_task_detaches_or_stops(on_interrupt: Any, state: str, emulator: Emulator) -> None:
+    emulator.training.script(after_looks=math.inf)
+    training = anyio.Event()
+
+    async def hear(event: Event) -> None:
+        if event.progress is not None:
+            training.set()
+
+    trainer = LLMFinetune(MODEL, 111, event_handler=hear)
+    async with anyio.create_task_group() as group:
+
+        async def go() -> None:
+            await trainer.arun(on_interrupt=on_interrupt)
+
+        group.start_soon(go)
+        await training.wait()
+        group.cancel_scope.cancel()
+    [task] = emulator.tasks.values()
+    assert task.state == state
+
+
+async def test_a_timeout_leaves_the_job_and_resume_comes_back_to_it(emulator: Emulator) -> None:
+    emulator.training.script(after_looks=math.inf)
+    trainer = LLMFinetune(MODEL, 111)
+    with pytest.raises(ActionTimeoutError, match=r"resume\(\) comes back"):
+        await trainer.arun(timeout=0.2)
+    [task] = emulator.tasks.values()
+    assert task.state == "Running"
+    task.work.after_looks = 0
+    await trainer.aresume()
+    assert emulator.count("CreateFineTuningTask") == 1
+    assert trainer.result[0]["task_id"] == task.id
+
+
+def test_start_and_wait(emulator: Emulator) -> None:
+    trainer = LLMFinetune(MODEL, 111).start()
+    assert trainer.wait() is trainer
+    assert trainer.result[0]["model_id"] in emulator.models
+    assert trainer.wait(timeout=0) is trainer
+
+
+def test_wait_with_a_limit(emulator: Emulator) -> None:
+    emulator.training.script(after_looks=math.inf)
+    started = threading.Event()
+    trainer = LLMFinetune(MODEL, 111, event_handler=lambda event: started.set() if event.progress is not None else None)
+    trainer.start()
+    assert started.wait(10)
+    with pytest.raises(TimeoutError, match="is not over"):
+        trainer.wait(timeout=0.01)
+    with pytest.raises(InternalError, match="running already"):
+        trainer.start()
+    trainer.stop()
+    trainer.wait()
+
+
+def test_wait_raises_what_the_run_raised(emulator: Emulator) -> None:
+    emulator.training.script(ends="Failed")
+    with pytest.raises(TrainJobFailedError):
+        LLMFinetune(MODEL, 111).start().wait()
+
+
+async def test_a_stream_of_events(emulator: Emulator) -> None:
+    trainer = LLMFinetune(MODEL, 111)
+    states = [event.action_state async for event in trainer.astream() if event.action_id == trainer.ppls[0].id]
+    assert states[0] is ActionState.Preceding
+    assert states[-1] is ActionState.Done
+    assert trainer.result[0]["model_id"] in emulator.models
+
+
+async def test_a_stream_raises_the_runs_error_after_its_events(emulator: Emulator) -> None:
+    emulator.training.script(ends="Failed")
+    states: list[ActionState] = []
+    with pytest.raises(TrainJobFailedError):
+        async for event in LLMFinetune(MODEL, 111).astream():
+            states.append(event.action_state)
+    assert states[-2:] == [ActionState.Error] * 2
+
+
+async def test_leaving_a_stream_early_detaches(emulator: Emulator) -> None:
+    emulator.training.script(after_looks=math.inf)
+    async with aclosing(LLMFinetune(MODEL, 111).astream()) as events:
+        async for event in events:
+            if event.progress is not None:
+                break
+    [task] = emulator.tasks.values()
+    assert task.state == "Running"
+
+
+async def test_a_service_that_fails_is_named(emulator: Emulator) -> None:
+    emulator.deployment.script(ends="Failed")
+    trainer = LLMFinetune(MODEL, 111, deploy_config=CHAT)
+    with pytest.raises(ServiceDeployFailedError, match="'Failed'") as failed:
+        await trainer.arun()
+    assert failed.value.service_id in emulator.services
+    assert trainer.status is ServiceStatus.DeployFailed
+
+
+async def test_a_raising_handler_does_not_disturb_and_can_be_made_to(emulator: Emulator) -> None:
+    def bad(event: Event) -> None:
+        raise RuntimeError("handler trouble")
+
+    await LLMFinetune(MODEL, 111, event_handler=bad).arun()
+    with pytest.raises(RuntimeError, match="handler trouble"):
+        await LLMFinetune(MODEL, 111, event_handler=bad).arun(handler_errors="raise")
+
+
+async def test_handlers_registered_later_and_for_one_action(emulator: Emulator) -> None:
+    everything: list[Event] = []
+    some: list[Event] = []
+    trainer = LLMFinetune(MODEL, 111)
+    trainer.register_event_handler(everything.append)
+    trainer.register_event_handler(some.append, action_id=trainer.train_action.id)
+    await trainer.arun()
+    assert some
+    assert some == [event for event in everything if event.action_id == trainer.train_action.id]
+
+
+async def test_looks_ride_through_trouble(emulator: Emulator) -> None:
+    """Dropped connections, 5xx and rate limits while waiting do not end a run."""
+    emulator.faults.add("DescribeFineTuningTask", nth=1, drop="before")
+    emulator.faults.add("DescribeFineTuningTask", nth=2, status=502, body="<html>bad gateway</html>")
+    emulator.faults.add("DescribeFineTuningTask", nth=3, status=429, code="TooManyRequests", message="slow down")
+    trainer = LLMFinetune(MODEL, 111, client=_quick())
+    await trainer.arun()
+    assert trainer.result[0]["model_id"] in emulator.models
+
+
+@pytest.mark.parametrize("call", ["CreateFineTuningJob", "CreateFineTuningTask", "publishTrainModel", "CreateService"])
+async def test_a_paid_call_whose_answer_is_lost_is_found_not_repeated(call: str, emulator: Emulator) -> None:
+    emulator.faults.add(call, drop="after")
+    trainer = LLMFinetune(MODEL, 111, deploy_config=CHAT, client=_quick())
+    await trainer.arun()
+    assert emulator.count(call) == 1
+    made = (len(emulator.jobs), len(emulator.tasks), len(emulator.models), len(emulator.services))
+    assert made == (1, 1, 1, 1)
+
+
+@pytest.mark.parametrize("call", ["CreateFineTuningJob", "CreateFineTuningTask", "publishTrainModel", "CreateService"])
+async def test_a_paid_call_without_effect_is_not_repeated_blindly_either(call: str, emulator: Emulator) -> None:
+    """Nothing shows up, so the run ends and says so; resuming looks first and then orders."""
+    from qianfan.errors import OutcomeUnknownError
+
+    emulator.faults.add(call, drop="before")
+    trainer = LLMFinetune(MODEL, 111, deploy_config=CHAT, client=_quick())
+    with pytest.raises(OutcomeUnknownError, match="was not ordered again"):
+        await trainer.arun()
+    assert emulator.count(call) == 1
+    await trainer.aresume()
+    assert (len(emulator.jobs), len(emulator.tasks), len(emulator.models), len(emulator.services)) == (1, 1, 1, 1)
+
+
+def _quick() -> Any:
+    """A client whose waits take no time."""
+    from qianfan import Client
+    from tests.support.clock import JumpClock
+
+    return Client(clock=JumpClock())
+
+
+# --- across processes -------------------------------------------------------------------------------------------
+
+
+@faces
+async def test_another_process_goes_on_where_one_ended(face: str, emulator: Emulator) -> None:
+    emulator.training.script(after_looks=math.inf)
+    training = anyio.Event()
+
+    async def hear(event: Event) -> None:
+        if event.progress is not None:
+            training.set()
+
+    first = LLMFinetune(MODEL, 111, {"epoch": 3, "peft_type": "LoRA"}, CHAT, hear, name="night")
+    async with anyio.create_task_group() as group:
+        group.start_soon(first.arun)
+        await training.wait()
+        group.cancel_scope.cancel()
+    [task] = emulator.tasks.values()
+    task.work.after_looks = 0
+
+    assert [about["id"] for about in LLMFinetune.list()] == [first.id]
+    loaded = await LLMFinetune.aload(first.id)
+    assert loaded.train_action.train_config.epoch == 3
+    assert loaded.name == "night"
+    assert loaded.status is TrainStatus.TrainStopped
+    await drive(face, loaded, "resume")
+    assert loaded.result[0]["task_id"] == task.id
+    assert loaded.result[0]["service"].id in emulator.services
+    assert emulator.count("CreateFineTuningTask") == 1
+
+    again = await LLMFinetune.aload(first.id)
+    assert again.status is ServiceStatus.Deployed
+    answer = await again.result[0]["service"].aexec({"messages": [{"role": "user", "content": "hi"}]})
+    assert answer["result"]
+
+
+async def test_save_and_load_a_file(emulator: Emulator, tmp_path: Any) -> None:
+    trainer = LLMFinetune(MODEL, 111, eval_split_ratio=5)
+    path = await trainer.asave(tmp_path / "t.json")
+    loaded = await LLMFinetune.aload(file=path)
+    await loaded.arun()
+    assert loaded.result[0]["datasets"]["splitRatio"] == 5
+    await loaded.asave(tmp_path / "done.json")
+    done = await LLMFinetune.aload(file=tmp_path / "done.json")
+    assert done.result[0]["model_id"] == loaded.result[0]["model_id"]
+    assert emulator.count("CreateFineTuningTask") == 1
+
+
+async def test_state_files_hold_no_secret(emulator: Emulator) -> None:
+    trainer = LLMFinetune(MODEL, 111, deploy_config=CHAT)
+    path = await trainer.asave()
+    await trainer.arun()
+    text = path.read_text()
+    for name in ("ACCESS_KEY", "SECRET_KEY", "AK", "SK"):
+        assert emulator.settings[name] not in text
+    assert path.stat().st_mode & 0o077 == 0
+
+
+async def test_without_a_cache_everything_but_coming_back_works(emulator: Emulator, monkeypatch: Any) -> None:
+    monkeypatch.setenv("QIANFAN_DISABLE_CACHE", "true")
+    trainer = await LLMFinetune(MODEL, 111).arun()
+    assert trainer.output["model_id"] in emulator.models
+    assert LLMFinetune.list() == []
+
+
+async def test_an_unusable_cache_folder_is_said_once(
+    emulator: Emulator, monkeypatch: Any, tmp_path: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    monkeypatch.setenv("QIANFAN_CACHE_DIR", str(blocked))
+    trainer = await LLMFinetune(MODEL, 111).arun()
+    assert trainer.output["model_id"] in emulator.models
+    assert len([record for record in caplog.records if "cannot be resumed" in record.getMessage()]) == 1
+
+
+@pytest.mark.parametrize("id", ["nobody", "../../etc/passwd"])
+async def test_loading_an_unknown_trainer_says_so(id: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="trainer list"):
+        await LLMFinetune.aload(id)
+
+
+# --- more than one thing to train on ---------------------------------------------------------------------------
+
+
+async def test_incremental_training_goes_on_in_the_same_job(emulator: Emulator) -> None:
+    config = {"peft_type": "ALL"}
+    first = await LLMFinetune(MODEL, 111, config).arun()
+    second = await LLMFinetune(MODEL, 111, config, previous_trainer=first).arun()
+    third = await LLMFinetune(dataset=111, train_config=config, previous_task_id=second.result[0]["task_id"]).arun()
+    assert len(emulator.jobs) == 1
+    assert len(emulator.tasks) == 3
+    assert emulator.tasks[third.result[0]["task_id"]].base_task_id == second.result[0]["task_id"]
+
+
+async def test_extras_descriptions_and_resources_are_sent(emulator: Emulator) -> None:
+    from qianfan.trainer import CorpusConfig, CorpusConfigItem, ResourceConfig
+
+    await LLMFinetune(
+        MODEL,
+        111,
+        corpus_config=CorpusConfig(corpus_configs=[CorpusConfigItem(corpus_type=1, corpus_proportion="1%")]),
+        resource_config=ResourceConfig(node_num=2),
+        train_extras={"somethingNew": 1},
+        job_description="why",
+        sampling_rate=0.5,
+        model_not_publish=True,
+    ).arun()
+    [task] = [request.body for request in emulator.requests if request.name == "CreateFineTuningTask"]
+    assert task["resourceConfig"] == {"nodeNum": 2}
+    assert task["corpusConfig"]["config"][0]["corpusType"] == 1
+    assert task["somethingNew"] == 1
+    assert task["datasetConfig"]["versions"][0]["samplingRate"] == 0.5
+    [job] = [request.body for request in emulator.requests if request.name == "CreateFineTuningJob"]
+    assert job["description"] == "why"
+    assert emulator.models == {}
