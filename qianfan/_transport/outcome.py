@@ -33,5 +33,5 @@ def outcome_of(error: BaseException) -> Outcome:
     return Outcome.UNKNOWN
 
 
-_SERVER_FAULTS: Final = frozenset({1, 2, 336000, 500000, "internal_error", "InternalError"})
+_SERVER_FAULTS: Final = frozenset({1, 2, 1000, 336000, 500000, "internal_error", "InternalError"})
 """Codes with which the platform says that something broke on its side, even under HTTP 200."""

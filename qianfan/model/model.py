@@ -7,7 +7,13 @@ from typing import Any, TypeAlias
 
 from qianfan._sync import run_sync
 from qianfan._transport import Client
-from qianfan.errors import APIError, InvalidArgumentError, ModelPublishFailedError, TrainJobFailedError
+from qianfan.errors import (
+    APIError,
+    InvalidArgumentError,
+    ModelPublishFailedError,
+    ServiceDeployFailedError,
+    TrainJobFailedError,
+)
 from qianfan.model.configs import DeployConfig
 from qianfan.model.service import Service
 from qianfan.model.waiting import Tell, silent, watch, word
@@ -19,12 +25,14 @@ from qianfan.resources.schemas import ModelVersion, Task
 Noted: TypeAlias = Callable[[str, str], Awaitable[object]]
 """Hears (set id, version id) as soon as they are known, before anything relies on them."""
 
+_NAME_TAKEN = 70101
+
 
 class Model:
     """A model version, or a training run that is still to be published as one. Making one sends nothing.
 
     set_id: the model set (`am-…`). id, also `version_id`: the version (`amv-…`). Where `version_id` is given, `id`
-    means the set, as in older code; a lone `id` is told apart by its prefix.
+    means the set, as in older code; an id that stands alone is told apart by its prefix.
     job_id, task_id: the run it comes from (`job-…`, `task-…`). name: of the model set.
     Ids may be numbers, as older code has them.
     """
@@ -46,12 +54,15 @@ class Model:
             id = version_id
         elif set_id is None and isinstance(id, str) and id.startswith("am-"):
             set_id, id = id, None
+        elif id is None and isinstance(set_id, str) and set_id.startswith("amv-"):
+            set_id, id = None, set_id
         self.set_id = set_id
         self.id = id
         self.task_id = task_id
         self.job_id = job_id
         self.name = name
         self.service: Service | None = None
+        self._ordered: str | None = None
         self._platform = Platform(client)
 
     @property
@@ -77,10 +88,9 @@ class Model:
     async def aauto_complete_info(self) -> Model:
         """Fill in the ids that the platform can tell from the ones that are known."""
         if self.id is None and self.set_id is not None:
-            found = await self._platform.models_v2.describe_set(str(self.set_id))
-            if not found.model_ids:
-                raise InvalidArgumentError(f"model set {self.set_id!r} holds no version yet")
-            self.id, self.name = found.model_ids[0], found.model_set_name
+            # Only the first generation of the API knows sets by number.
+            numbered = await self._platform.models.detail(self.set_id) if isinstance(self.set_id, int) else None
+            self.id = await self._first_version(numbered.set_id if numbered else str(self.set_id))
         if self.id is not None:
             detail = await self.adetail()
             self.set_id = detail.set_id or self.set_id
@@ -130,9 +140,9 @@ class Model:
         await self._until_ready(tell)
         return self
 
-    def publish(self, name: str = "") -> Model:
+    def publish(self, name: str = "", *, step: int | None = None) -> Model:
         """Blocking form of `apublish`."""
-        return run_sync(self.apublish, name)
+        return run_sync(self.apublish, name, step=step)
 
     async def _publish(self, name: str, step: int | None, token: str | None, look_first: bool, tell: Tell) -> None:
         if self.task_id is None:
@@ -140,7 +150,11 @@ class Model:
         task = await self._until_trained(tell)
         self.job_id, self.task_id = task.job_id or self.job_id, task.task_id
         token = token or token_for("model", self.job_id, self.task_id, step)
-        self.name = name = name or self.name or name_with(token, f"m_{task.job_name}")
+        generated = name_with(token, f"m_{task.job_name}")
+        name = name or self.name or generated
+        # A model of this name is ours if the name says so, or if this object ordered it; any other one is in the way.
+        may_be_ours = name in (generated, self._ordered)
+        self.name = self._ordered = name
 
         async def create() -> tuple[str, str | None]:
             published = await self._platform.models.publish(
@@ -155,10 +169,15 @@ class Model:
             name=name,
             clock=self._platform.client.clock,
             look_first=look_first,
+            exists_already=lambda error: may_be_ours and error.code == _NAME_TAKEN,
         )
-        if version_id is None:
-            version_id = (await self._platform.models_v2.describe_set(set_id)).model_ids[0]
-        self.set_id, self.id = set_id, version_id
+        self.set_id, self.id = set_id, version_id or await self._first_version(set_id)
+
+    async def _first_version(self, set_id: str) -> str:
+        found = await self._platform.models_v2.describe_set(set_id)
+        if not found.model_ids:
+            raise InvalidArgumentError(f"model set {set_id!r} holds no version yet")
+        return found.model_ids[0]
 
     async def _until_trained(self, tell: Tell) -> Task:
         client = self._platform.client
@@ -223,14 +242,20 @@ class Model:
     async def adeploy(self, deploy_config: DeployConfig, *, tell: Tell = silent) -> Service:
         """Deploy this version and return the service once it answers; a second call returns the first one's service.
 
-        A training run that is not published yet is published first.
+        A training run that is not published yet is published first. If waiting was cut short, a second call goes on
+        waiting for the same deployment; after one that failed it orders a new one.
         """
+        if self.service is not None and self.service.endpoint is not None:
+            return self.service
+        if self.id is None and self.task_id is not None:
+            await self.apublish(tell=tell)
         if self.service is None:
-            if self.id is None and self.task_id is not None:
-                await self.apublish(tell=tell)
-            service = Service(model=self, deploy_config=deploy_config, client=self._platform.client)
-            self.service = await service.adeploy(tell=tell)
-        return self.service
+            self.service = Service(model=self, deploy_config=deploy_config, client=self._platform.client)
+        try:
+            return await self.service.adeploy(tell=tell)
+        except ServiceDeployFailedError:
+            self.service = None
+            raise
 
     def deploy(self, deploy_config: DeployConfig) -> Service:
         """Blocking form of `adeploy`."""
@@ -245,7 +270,7 @@ class Model:
         return self._deployed().exec(input, **kwargs)
 
     def _deployed(self) -> Service:
-        if self.service is None:
+        if self.service is None or self.service.endpoint is None:
             raise InvalidArgumentError(f"{self!r} is not deployed; call deploy(DeployConfig(...)) first")
         return self.service
 

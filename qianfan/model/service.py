@@ -54,8 +54,10 @@ class Service:
         self.deploy_config = deploy_config
         if service_type is None and deploy_config is not None:
             service_type = deploy_config.service_type
-        self.service_type = ServiceType(service_type) if service_type is not None else ServiceType.Chat
+        self.service_type = _service_type(service_type)
         self._platform = Platform(client)
+        self._token: str | None = None
+        self._known: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         facts = {"id": self.id, "endpoint": self.endpoint, "service_type": self.service_type.value}
@@ -114,17 +116,18 @@ class Service:
     ) -> Service:
         """Deploy the model of this service as its `deploy_config` says, and return once it answers.
 
-        A service that already has an id is not deployed again, only waited for.
+        A service that already has an id is not deployed again, only waited for; one that was ordered without a clear
+        answer is looked for before it is ordered again.
         tell: hears (description, what is known) while it is waited for. token: makes generated names findable.
         look_first: an earlier attempt was interrupted. noted: hears the new id before it is used.
         Raises ServiceDeployFailedError when it ends in another state than Serving.
         """
         if self.id is None:
-            self.id = await self._create(token or new_token(), look_first)
+            self.id = await self._create(token or self._token or new_token(), look_first or self._token is not None)
             if noted is not None:
                 await noted(self.id)
         detail = await self._until_serving(tell)
-        self.endpoint = detail.endpoint
+        self.endpoint = detail.endpoint or None
         return self
 
     def deploy(self) -> Service:
@@ -139,9 +142,10 @@ class Service:
         stem = model.name or model_id
         name, suffix = config.service_name(stem, token), config.url_suffix(stem, token)
         logger.info("deploying model %s as service %r: buys %s", model_id, name, config.purchase_terms())
-        # A name of the user's own may be in use already; only a service that was not there before is this one.
-        before = await self._named(name) if config.name and not look_first else []
-        known = {service.service_id for service in before}
+        if config.name and not look_first:
+            # A name of the user's own may be in use already; only a service that was not there before is this one.
+            self._known = frozenset([service.service_id for service in await self._named(name)])
+        self._token, known = token, self._known
 
         async def create() -> str:
             body = config.to_wire(model_set_id=set_id, model_id=model_id, name=name, url_suffix=suffix)
@@ -205,6 +209,24 @@ class Service:
             "service_type": self.service_type.value,
             "model": model if model is None or isinstance(model, str) else model.to_dict(),
         }
+
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any], *, client: Client | None = None) -> Service:
+        """The service that `to_dict` described."""
+        from qianfan.model.model import Model  # that module needs this one
+
+        given: dict[str, Any] = dict(facts)
+        if isinstance(given.get("model"), Mapping):
+            given["model"] = Model.from_dict(given["model"], client=client)
+        return cls(**given, client=client)
+
+
+def _service_type(value: ServiceType | str | None) -> ServiceType:
+    try:
+        return ServiceType.Chat if value is None else ServiceType(value)
+    except ValueError:
+        choices = ", ".join(member.value for member in ServiceType)
+        raise InvalidArgumentError(f"service_type must be one of {choices}, not {value!r}") from None
 
 
 def _request(input: Mapping[str, Any] | None, kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -60,7 +60,7 @@ async def create_once(
 
     find: looks for the thing by its name; None when it is not there.
     look_first: an earlier attempt was interrupted, so look before creating.
-    exists_already: recognises the platform's own refusal of a second one.
+    exists_already: recognises the platform's own refusal of a second one, which stands if none of ours is found.
     settle: seconds to go on looking after an unknown outcome.
 
     Raises OutcomeUnknownError when nothing shows up in time. It is not ordered again: it may exist and cost money.
@@ -71,8 +71,10 @@ async def create_once(
     try:
         return await create()
     except QianfanError as error:
-        refused_as_second = isinstance(error, APIError) and exists_already(error)
-        if outcome_of(error) is not Outcome.UNKNOWN and not refused_as_second:
+        if isinstance(error, APIError) and exists_already(error) and (found := await find()) is not None:
+            logger.info("%s %r exists already; using it", what, name)
+            return found
+        if outcome_of(error) is not Outcome.UNKNOWN:
             raise
         cause = error
     logger.warning("no clear answer to creating %s %r (%s); looking for it", what, name, cause)
