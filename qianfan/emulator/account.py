@@ -193,7 +193,7 @@ class Tokens:
         self._access[token] = now + timedelta(seconds=seconds)
         return token
 
-    def new_bearer(self, now: datetime, seconds: int, access_key: str) -> str:
+    def new_bearer(self, now: datetime, seconds: int) -> str:
         """A V2 token that lives for some seconds."""
         token = f"bce-v3/ALTAK-{secrets.token_hex(8)}/{secrets.token_hex(20)}"
         self._bearer[token] = now + timedelta(seconds=seconds)

@@ -109,13 +109,9 @@ def _scans_of(account: Account, task: Task) -> Iterator[Scan]:
     """The data of a task, then of the tasks it went on from."""
     line: Task | None = task
     while line is not None:
-        for dataset_id in line.dataset_ids:
-            dataset = account.datasets.get(dataset_id)
-            if dataset is not None:
-                yield from account.scans(dataset.sources, account.template_of(dataset))
         template = _template_of(line)
         if template is not None:
-            yield from account.scans(line.files, template)
+            yield from account.scans(line.sources, template)
         line = account.tasks.get(line.base_task_id)
 
 

@@ -50,15 +50,12 @@ class Fault:
     seen: int = 0
     hits: int = 0
 
-    def is_due(self, recorded: Recorded) -> bool:
-        """Count a call and tell whether it is hit."""
+    def sees(self, recorded: Recorded) -> bool:
+        """Count a call if it is one of those meant, and tell whether it is due to be hit."""
         if self.call != "*" and not recorded.is_called(self.call):
             return False
         self.seen += 1
-        if self.seen < self.nth or (self.times is not None and self.hits >= self.times):
-            return False
-        self.hits += 1
-        return True
+        return self.seen >= self.nth and (self.times is None or self.hits < self.times)
 
     @property
     def answers(self) -> bool:
@@ -120,8 +117,11 @@ class Faults:
     def take(self, recorded: Recorded) -> Fault | None:
         """The failure that hits a call, if any; the first one ordered wins."""
         with self._lock:
-            due = [fault for fault in self._faults if fault.is_due(recorded)]
-        return due[0] if due else None
+            due = [fault for fault in self._faults if fault.sees(recorded)]
+            if not due:
+                return None
+            due[0].hits += 1
+            return due[0]
 
     def remove(self, fault: Fault) -> None:
         """Take an order back."""

@@ -119,5 +119,5 @@ def _sources(account: Account) -> list[Source]:
     sources = [stored.source for stored in account.buckets.objects()]
     records: list[Dataset | Task] = [*account.datasets, *account.tasks]
     for record in records:
-        sources += record.files if isinstance(record, Task) else [*record.sources, *record.incoming]
+        sources += record.sources if isinstance(record, Task) else [*record.sources, *record.incoming]
     return sources

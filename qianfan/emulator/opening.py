@@ -36,6 +36,12 @@ def check_engine(engine: str) -> None:
         raise InvalidArgumentError(f"engine is {engine!r}; this version has {', '.join(map(repr, ENGINES))}")
 
 
+def check_keys(access_key: str | None, secret_key: str | None) -> None:
+    """Raises InvalidArgumentError for half a pair."""
+    if (access_key is None) != (secret_key is None):
+        raise InvalidArgumentError("access_key and secret_key belong together: give both or neither")
+
+
 @dataclass(frozen=True)
 class Opened:
     """A platform with what its owner holds on to."""

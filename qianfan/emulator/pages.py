@@ -22,14 +22,14 @@ _FAULT_FIELDS = ("nth", "times", "status", "code", "message", "body", "headers",
 def is_page(request: Request) -> bool:
     """Whether a request is about the emulator itself. A signed `/` is object storage's list of buckets."""
     if request.path == "/":
-        return request.method in ("GET", "HEAD") and not request.header("authorization")
+        return request.method == "GET" and not request.header("authorization")
     return request.path == "/_emulator" or request.path.startswith("/_emulator/")
 
 
 async def show(platform: Platform, request: Request) -> Answer:
     """Answer a request about the emulator."""
     path = request.path.rstrip("/")
-    if path == "" and request.method in ("GET", "HEAD"):
+    if path == "" and request.method == "GET":
         return html_answer(_overview_page(_facts(platform)))
     if path == "/_emulator" and request.method == "GET":
         return json_answer(_facts(platform))

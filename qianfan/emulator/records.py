@@ -62,7 +62,6 @@ class Dataset(Record):
     release_reason: str = ""
     sources: list[Source] = Field(default_factory=list)
     incoming: list[Source] = Field(default_factory=list)
-    incoming_problem: str = ""
     annotated: bool = True
     rows: int = 0
     annotated_rows: int = 0
@@ -91,8 +90,8 @@ class Job(Record):
 class Task(Record):
     """One training run (`task-`). V1 calls it a job.
 
-    hyper_parameters: as sent; dataset_config, corpus_config, resource_config: as sent.
-    files: what training reads straight from object storage. rows: how many rows training sees.
+    hyper_parameters, dataset_config, corpus_config, resource_config: as sent.
+    sources: what training reads, as it was when it started; rows: how many rows that are.
     """
 
     job_id: str
@@ -103,7 +102,7 @@ class Task(Record):
     hyper_parameters: dict[str, JSON] = Field(default_factory=dict)
     dataset_config: dict[str, JSON] = Field(default_factory=dict)
     dataset_ids: list[str] = Field(default_factory=list)
-    files: list[Source] = Field(default_factory=list)
+    sources: list[Source] = Field(default_factory=list)
     rows: int = 0
     split_ratio: float = 20
     corpus_config: JSON = None

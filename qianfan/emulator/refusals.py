@@ -11,43 +11,38 @@ from enum import Enum
 
 
 class Problem(Enum):
-    """A problem and its V1 number; V2 tells apart only wrong input and a state that does not allow the call."""
+    """A problem: its V1 number, and whether the input was right but the object's state does not allow the call."""
 
-    INVALID = 500001
-    SYSTEM = 500000
-    TOO_FEW_ROWS = 510101
-    DATASET_UNUSABLE = 510102
-    JOB_NAME_TAKEN = 510201
-    JOB_MISSING = 510202
-    TASK_MISSING = 510301
-    TASK_STATE = 510302
-    TRAIN_CONFIG = 510401
-    NO_INCREMENT = 510404
-    MODEL_SET_MISSING = 10001
-    RUN_NOT_PUBLISHABLE = 21002
-    MODEL_NAME_TAKEN = 70101
-    MODEL_MISSING = 70102
-    RUN_MISSING = 70114
-    ALREADY_PUBLISHED = 70118
-    MODEL_TYPE_MISMATCH = 70130
-    MODEL_NAME_EMPTY = 70131
-    DATASET_MISSING = 5000011
-    STATE = 5000012
-    UNSUPPORTED = 3
+    INVALID = (500001, False)
+    STATE = (500001, True)
+    SYSTEM = (500000, False)
+    UNSUPPORTED = (3, False)
+    TOO_FEW_ROWS = (510101, False)
+    DATASET_UNUSABLE = (510102, False)
+    JOB_NAME_TAKEN = (510201, False)
+    JOB_MISSING = (510202, False)
+    TASK_MISSING = (510301, False)
+    TASK_STATE = (510302, True)
+    TRAIN_CONFIG = (510401, False)
+    NO_INCREMENT = (510404, False)
+    MODEL_SET_MISSING = (10001, False)
+    RUN_NOT_PUBLISHABLE = (21002, True)
+    MODEL_NAME_TAKEN = (70101, False)
+    MODEL_MISSING = (70102, False)
+    RUN_MISSING = (70114, False)
+    ALREADY_PUBLISHED = (70118, True)
+    MODEL_TYPE_MISMATCH = (70130, False)
+    MODEL_NAME_EMPTY = (70131, False)
 
     @property
     def number(self) -> int:
-        """The V1 code. The platform's list has no number for the two made-up ones, so they are bad parameters."""
-        return 500001 if self in _WITHOUT_NUMBER else int(self.value)
+        """The V1 code."""
+        return self.value[0]
 
     @property
     def is_conflict(self) -> bool:
-        """Whether the input was right but the object's state does not allow the call."""
-        return self in _CONFLICTS
-
-
-_WITHOUT_NUMBER = frozenset({Problem.DATASET_MISSING, Problem.STATE})
-_CONFLICTS = frozenset({Problem.STATE, Problem.TASK_STATE, Problem.RUN_NOT_PUBLISHABLE, Problem.ALREADY_PUBLISHED})
+        """Whether only the object's state is in the way. V2 tells this apart from wrong input, and nothing else."""
+        return self.value[1]
 
 
 class Refused(Exception):

@@ -8,7 +8,19 @@ from dataclasses import dataclass, field
 from qianfan._types import JSON
 from qianfan.emulator.calls import Call
 from qianfan.emulator.envelopes import Family
-from qianfan.emulator.handlers import datasets, finetuning, inference, models, services, tokens
+from qianfan.emulator.handlers import (
+    datasets,
+    datasets_v1,
+    datasets_v2,
+    finetuning_v1,
+    finetuning_v2,
+    inference,
+    models_v1,
+    models_v2,
+    services_v1,
+    services_v2,
+    tokens,
+)
 from qianfan.emulator.handlers.services import MODEL_PATH
 from qianfan.emulator.refusals import Problem, Refused
 from qianfan.emulator.wire import Answer, Request
@@ -18,68 +30,68 @@ Preparation = Callable[[Call], Awaitable[None]]
 
 CONSOLE_V2: dict[str, dict[str, Handler]] = {
     "/v2/dataset": {
-        "CreateDataset": datasets.create_dataset,
-        "DescribeDatasets": datasets.describe_datasets,
-        "DeleteDataset": datasets.delete_group,
-        "CreateDatasetVersion": datasets.create_version,
-        "DescribeDatasetVersion": datasets.describe_version,
-        "DescribeDatasetVersions": datasets.describe_versions,
-        "DeleteDatasetVersion": datasets.delete_version,
-        "PublishDatasetVersion": datasets.publish_version,
-        "CreateImportTask": datasets.create_import_task,
-        "DescribeImportTask": datasets.describe_import_task,
+        "CreateDataset": datasets_v2.create_dataset,
+        "DescribeDatasets": datasets_v2.describe_datasets,
+        "DeleteDataset": datasets_v2.delete_group,
+        "CreateDatasetVersion": datasets_v2.create_version,
+        "DescribeDatasetVersion": datasets_v2.describe_version,
+        "DescribeDatasetVersions": datasets_v2.describe_versions,
+        "DeleteDatasetVersion": datasets_v2.delete_version,
+        "PublishDatasetVersion": datasets_v2.publish_version,
+        "CreateImportTask": datasets_v2.create_import_task,
+        "DescribeImportTask": datasets_v2.describe_import_task,
     },
     "/v2/finetuning": {
-        "CreateFineTuningJob": finetuning.create_job,
-        "CreateFineTuningTask": finetuning.create_task,
-        "DescribeFineTuningJobs": finetuning.describe_jobs,
-        "DescribeFineTuningTasks": finetuning.describe_tasks,
-        "DescribeFineTuningTask": finetuning.describe_task,
-        "StopFineTuningTask": finetuning.stop_task,
-        "DeleteFineTuningTask": finetuning.delete_task,
-        "DeleteFineTuningJob": finetuning.delete_job,
-        "DescribeFineTuningSupportModels": finetuning.describe_support_models,
+        "CreateFineTuningJob": finetuning_v2.create_job,
+        "CreateFineTuningTask": finetuning_v2.create_task,
+        "DescribeFineTuningJobs": finetuning_v2.describe_jobs,
+        "DescribeFineTuningTasks": finetuning_v2.describe_tasks,
+        "DescribeFineTuningTask": finetuning_v2.describe_task,
+        "StopFineTuningTask": finetuning_v2.stop_task,
+        "DeleteFineTuningTask": finetuning_v2.delete_task,
+        "DeleteFineTuningJob": finetuning_v2.delete_job,
+        "DescribeFineTuningSupportModels": finetuning_v2.describe_support_models,
     },
     "/v2/model": {
-        "CreateCustomModelSet": models.create_custom_model_set,
-        "CreateCustomModel": models.create_custom_model,
-        "DescribeModelSet": models.describe_model_set,
-        "DescribeModel": models.describe_model,
-        "DescribeCustomModelSets": models.describe_custom_model_sets,
-        "DeleteModelSet": models.delete_model_set,
-        "DeleteModel": models.delete_model,
+        "CreateCustomModelSet": models_v2.create_custom_model_set,
+        "CreateCustomModel": models_v2.create_custom_model,
+        "DescribeModelSet": models_v2.describe_model_set,
+        "DescribeModel": models_v2.describe_model,
+        "DescribeCustomModelSets": models_v2.describe_custom_model_sets,
+        "DeleteModelSet": models_v2.delete_model_set,
+        "DeleteModel": models_v2.delete_model,
     },
     "/v2/service": {
-        "CreateService": services.create_service,
-        "DescribeService": services.describe_service,
-        "DescribeServices": services.describe_services,
-        "ModifyService": services.modify_service,
+        "CreateService": services_v2.create_service,
+        "DescribeService": services_v2.describe_service,
+        "DescribeServices": services_v2.describe_services,
+        "ModifyService": services_v2.modify_service,
     },
 }
 
 DATA_V1: dict[str, Handler] = {
-    "/wenxinworkshop/dataset/create": datasets.create_v1,
-    "/wenxinworkshop/dataset/import": datasets.import_v1,
-    "/wenxinworkshop/dataset/release": datasets.release_v1,
-    "/wenxinworkshop/dataset/info": datasets.info_v1,
-    "/wenxinworkshop/dataset/statusList": datasets.status_list_v1,
-    "/wenxinworkshop/dataset/importErrorDetail": datasets.import_error_detail_v1,
-    "/wenxinworkshop/dataset/delete": datasets.delete_v1,
+    "/wenxinworkshop/dataset/create": datasets_v1.create,
+    "/wenxinworkshop/dataset/import": datasets_v1.import_data,
+    "/wenxinworkshop/dataset/release": datasets_v1.release,
+    "/wenxinworkshop/dataset/info": datasets_v1.info,
+    "/wenxinworkshop/dataset/statusList": datasets_v1.status_list,
+    "/wenxinworkshop/dataset/importErrorDetail": datasets_v1.import_error_detail,
+    "/wenxinworkshop/dataset/delete": datasets_v1.delete,
 }
 
 CONSOLE_V1: dict[str, Handler] = {
-    "/wenxinworkshop/finetune/createTask": finetuning.create_task_v1,
-    "/wenxinworkshop/finetune/createJob": finetuning.create_job_v1,
-    "/wenxinworkshop/finetune/jobDetail": finetuning.job_detail_v1,
-    "/wenxinworkshop/finetune/stopJob": finetuning.stop_job_v1,
-    "/wenxinworkshop/modelrepo/publishTrainModel": models.publish_train_model_v1,
-    "/wenxinworkshop/modelrepo/modelDetail": models.model_detail_v1,
-    "/wenxinworkshop/modelrepo/modelVersionDetail": models.model_version_detail_v1,
-    "/wenxinworkshop/modelrepo/model/batchDelete": models.batch_delete_models_v1,
-    "/wenxinworkshop/modelrepo/model/version/batchDelete": models.batch_delete_versions_v1,
-    "/wenxinworkshop/service/apply": services.apply_v1,
-    "/wenxinworkshop/service/detail": services.detail_v1,
-    "/wenxinworkshop/service/list": services.list_v1,
+    "/wenxinworkshop/finetune/createTask": finetuning_v1.create_task,
+    "/wenxinworkshop/finetune/createJob": finetuning_v1.create_job,
+    "/wenxinworkshop/finetune/jobDetail": finetuning_v1.job_detail,
+    "/wenxinworkshop/finetune/stopJob": finetuning_v1.stop_job,
+    "/wenxinworkshop/modelrepo/publishTrainModel": models_v1.publish_train_model,
+    "/wenxinworkshop/modelrepo/modelDetail": models_v1.model_detail,
+    "/wenxinworkshop/modelrepo/modelVersionDetail": models_v1.model_version_detail,
+    "/wenxinworkshop/modelrepo/model/batchDelete": models_v1.batch_delete_models,
+    "/wenxinworkshop/modelrepo/model/version/batchDelete": models_v1.batch_delete_versions,
+    "/wenxinworkshop/service/apply": services_v1.apply,
+    "/wenxinworkshop/service/detail": services_v1.detail,
+    "/wenxinworkshop/service/list": services_v1.list_services,
 }
 
 INFERENCE_V1: dict[str, Handler] = {
@@ -95,9 +107,9 @@ INFERENCE_V2: dict[str, Handler] = {
 }
 
 PREPARATIONS: dict[Handler, Preparation] = {
-    datasets.import_v1: datasets.read_sources,
-    datasets.create_import_task: datasets.read_sources,
-    finetuning.create_task: finetuning.read_training_files,
+    datasets_v1.import_data: datasets.read_sources,
+    datasets_v2.create_import_task: datasets.read_sources,
+    finetuning_v2.create_task: finetuning_v2.read_training_files,
 }
 """What is done, without the account's lock, before a handler that would otherwise hold it for long."""
 

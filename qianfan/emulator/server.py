@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from qianfan._clock import SYSTEM_CLOCK, Clock
 from qianfan.emulator.account import Keys
-from qianfan.emulator.opening import Opened, check_engine, polling_intervals, prepare
+from qianfan.emulator.opening import Opened, check_engine, check_keys, polling_intervals, prepare
 from qianfan.errors import InvalidArgumentError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -37,6 +37,10 @@ _GRACE = 1
 _ANY_KEYS = ("emulator-access-key", "emulator-secret-key")
 
 
+_say = partial(print, flush=True)
+"""Whoever reads the lines through a pipe wants them now."""
+
+
 @dataclass(frozen=True)
 class Running:
     """A served emulator.
@@ -45,7 +49,7 @@ class Running:
     """
 
     url: str
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Any] = field(repr=False)
     _server: uvicorn.Server = field(repr=False)
 
     def stop(self) -> None:
@@ -69,7 +73,7 @@ def serve(
     data_dir: str | Path | None = None,
     allow_remote: bool = False,
     ready: Callable[[Running], object] | None = None,
-    printer: Callable[[str], object] = print,
+    printer: Callable[[str], object] = _say,
     clock: Clock = SYSTEM_CLOCK,
 ) -> None:
     """Serve an emulated platform until Ctrl-C.
@@ -141,8 +145,7 @@ def _open(
     clock: Clock,
 ) -> tuple[Opened, Keys | None]:
     check_engine(engine)
-    if (access_key is None) != (secret_key is None):
-        raise InvalidArgumentError("access_key and secret_key belong together: give both or neither")
+    check_keys(access_key, secret_key)
     keys = None
     if access_key is not None and secret_key is not None:
         keys = Keys(access_key, secret_key, ak=secrets.token_hex(12), sk=secrets.token_hex(16))
@@ -170,6 +173,8 @@ def _listening(host: str, port: int, *, allow_remote: bool) -> Generator[socket.
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        # Listening from here on, so that a client that is told the address at once can already connect.
+        listener.listen()
         yield listener
 
 

@@ -16,7 +16,7 @@ from qianfan._clock import SYSTEM_CLOCK, Clock
 from qianfan.emulator.account import Keys, Quirks
 from qianfan.emulator.faults import Faults
 from qianfan.emulator.lifecycle import Stage
-from qianfan.emulator.opening import check_engine, polling_intervals, prepare
+from qianfan.emulator.opening import check_engine, check_keys, polling_intervals, prepare
 from qianfan.emulator.record import Recorded
 from qianfan.emulator.records import Dataset, Job, Model, ModelSet, Service, StoredObject, Task
 from qianfan.emulator.sample import add_sample
@@ -44,7 +44,7 @@ class Emulator:
     activate: make it the default of all clients while the block lasts.
     seed: drives ids and simulated numbers.
 
-    Raises InvalidArgumentError for a pace or an engine there is none of.
+    Raises InvalidArgumentError for a pace or an engine there is none of, or half a pair of keys.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class Emulator:
         seed: int = 0,
     ) -> None:
         check_engine(engine)
+        check_keys(access_key, secret_key)
         self.pace = pace
         self.base_url = f"http://emulator-{next(_numbers)}.qianfan.internal"
         self._activate = activate

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 
@@ -158,3 +161,16 @@ def test_serve_prints_what_a_client_needs(tmp_path: object) -> None:
     assert running_one.url in text
     with pytest.raises(httpx.ConnectError):
         httpx.get(running_one.url)
+
+
+def test_ctrl_c_ends_it_cleanly() -> None:
+    """In a process of its own: the lines come at once, and the signal leaves no traceback."""
+    command = [sys.executable, "-c", "from qianfan.emulator.server import serve; serve(port=0)"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = next(line for line in process.stdout if line.startswith("export QIANFAN_BASE_URL="))
+        url = line.strip().partition("=")[2]
+        assert httpx.get(url + "/_emulator", timeout=30).status_code == 200
+        process.send_signal(signal.SIGINT)
+        _, complaints = process.communicate()
+    assert (process.returncode, complaints) == (0, "")

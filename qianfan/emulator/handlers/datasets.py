@@ -1,8 +1,7 @@
-"""Datasets, V1 and V2: create, import, release, look, delete."""
+"""What can be done with datasets, whichever generation of the API asks for it."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from urllib.parse import urlsplit
 
 import anyio.to_thread
@@ -11,26 +10,34 @@ from qianfan._types import JSON
 from qianfan.emulator import access
 from qianfan.emulator.account import Account
 from qianfan.emulator.bos import place_of
-from qianfan.emulator.calls import Call, beijing_time, nano_time, page_of
-from qianfan.emulator.checks import Body, found
+from qianfan.emulator.calls import Call
+from qianfan.emulator.checks import found
 from qianfan.emulator.envelopes import Family
 from qianfan.emulator.lifecycle import IMPORT, RELEASE
-from qianfan.emulator.records import Dataset, Group, ImportTask, Source
+from qianfan.emulator.records import Dataset, Group, Source
 from qianfan.emulator.refusals import Problem, Refused, RefusedObject, invalid
 from qianfan.emulator.scans import Scan
-from qianfan.emulator.templates import TEMPLATES, Template, template_of
+from qianfan.emulator.templates import Template
 from qianfan.emulator.wire import Request
 
-_IMPORT_NUMBERS = {"Created": -1, "Importing": 1, "ImportFinished": 2, "ImportFailed": 3, "ImportStopped": 4}
-_RELEASE_NUMBERS = {"Unpublished": 0, "Publishing": 1, "Published": 2, "PublishFailed": 3}
-_BAD_DATA = 60001
-"""What `errCode` says about an import that failed. The platform's own numbers are not documented."""
-
 _SCANNED_IN_PLACE = 2**18
-_FROM_BOS, _FROM_LINK = 1, 2
+"""Bytes that are read as rows at once; larger files are read in a worker thread."""
 
 
-# --- shared by both generations --------------------------------------------------------------------------------
+def add_group(account: Account, name: str, template: Template, storage_type: str, bucket: str, folder: str) -> Group:
+    """A new group without versions. bucket, folder: where its owner keeps its files, when not on the platform."""
+    shelf = account.groups
+    group = Group(
+        id=account.new_id(shelf),
+        number=shelf.next_number,
+        created=account.now(),
+        name=name,
+        data_format=template.data_format,
+        storage_type=storage_type,
+        bucket=bucket,
+        folder=folder,
+    )
+    return shelf.add(group)
 
 
 def add_dataset(account: Account, group: Group, description: str = "") -> Dataset:
@@ -51,7 +58,7 @@ def add_dataset(account: Account, group: Group, description: str = "") -> Datase
 
 def dataset_of(account: Account, key: JSON, field: str = "datasetId") -> Dataset:
     """The version a call names, by id or number."""
-    return found(account.datasets.get(key), Problem.DATASET_MISSING, field, key)
+    return found(account.datasets.get(key), Problem.INVALID, field, key)
 
 
 def group_of(account: Account, dataset: Dataset) -> Group:
@@ -90,7 +97,6 @@ def begin_import(account: Account, dataset: Dataset, sources: list[Source], prob
     dataset.import_reason = ""
     dataset.import_state = account.stages.imports.start(dataset.import_state, work, account.clock.monotonic())
     dataset.incoming = sources
-    dataset.incoming_problem = problem
     dataset.annotated = annotated
     account.touch()
 
@@ -159,7 +165,7 @@ async def read_sources(call: Call) -> None:
         dataset = account.datasets.get(key)
         if dataset is None:
             return
-        sources, _ = _sources(call)
+        sources, _ = named_sources(call)
         template = account.template_of(dataset)
     await scan_ahead(account, sources, template)
 
@@ -173,7 +179,7 @@ async def scan_ahead(account: Account, sources: list[Source], template: Template
             await anyio.to_thread.run_sync(blob.scan, source.name, template)
 
 
-def _sources(call: Call) -> tuple[list[Source], str]:
+def named_sources(call: Call) -> tuple[list[Source], str]:
     """The files an import names, and why they cannot be read."""
     sources: list[Source] = []
     for place in call.body.items("files"):
@@ -217,194 +223,8 @@ def _linked_file(call: Call, link: str) -> Source:
     return stored.source
 
 
-# --- V1 ----------------------------------------------------------------------------------------------------------
-
-
-def create_v1(call: Call) -> JSON:
-    """`/dataset/create`: a group with its first version."""
-    body, account = call.body, call.account
-    name = body.text("name")
-    number = body.one_of("templateType", [template.template_type for template in TEMPLATES if template.template_type])
-    template = template_of(number)
-    assert template is not None
-    if body.get("projectType") != template.project_type:
-        raise invalid("projectType", f"projectType of template {number} is {template.project_type}")
-    if body.get("dataType") != template.data_type:
-        raise invalid("dataType", f"dataType of template {number} is {template.data_type}")
-    storage = body.one_of("storageType", ["sysBos", "usrBos"])
-    bucket = folder = ""
-    if storage == "usrBos":
-        bucket, folder = body.text("storageId"), body.text("rawStoragePath")
-        if not (folder.startswith("/") and folder.endswith("/")):
-            raise invalid("rawStoragePath", f"rawStoragePath must begin and end with '/', found {folder!r}")
-    group = _new_group(account, name, template, "BOS" if bucket else "sysStorage", bucket, folder)
-    dataset = add_dataset(account, group)
-    account.touch()
-    return {
-        "id": dataset.number,
-        "groupId": group.number,
-        "groupPK": group.id,
-        "datasetId": dataset.id,
-        "versionId": dataset.version,
-        "groupName": group.name,
-        "displayName": "",
-        "remark": "",
-        "createFrom": 0,
-        "bmlDatasetId": "",
-        "userId": 1,
-        "dataType": template.data_type,
-        "projectType": template.project_type,
-        "templateType": template.template_type,
-        "storageInfo": _storage(group, dataset),
-        "importStatus": -1,
-        "importProgress": 0,
-        "exportStatus": -1,
-        "releaseStatus": 0,
-        "ShouldHide": False,
-        "status": 0,
-        "isUnique": 0,
-        "errCode": None,
-        "createTime": nano_time(dataset.created),
-        "modifyTime": nano_time(dataset.modified),
-    }
-
-
-def import_v1(call: Call) -> JSON:
-    """`/dataset/import`: one file of a bucket, or a link to an archive."""
-    body, account = call.body, call.account
-    dataset = dataset_of(account, body.get("datasetId"))
-    body.one_of("importFrom", [_FROM_BOS, _FROM_LINK])
-    annotated = body.flag("annotated", default=True)
-    if len(body.items("files")) != 1:
-        raise invalid("files", "files must hold exactly one place")
-    sources, problem = _sources(call)
-    begin_import(account, dataset, sources, problem, annotated=annotated)
-    return True
-
-
-def release_v1(call: Call) -> JSON:
-    """`/dataset/release`."""
-    begin_release(call.account, dataset_of(call.account, call.body.get("datasetId")))
-    return True
-
-
-def info_v1(call: Call) -> JSON:
-    """`/dataset/info`: everything about one version; counts as a look."""
-    account = call.account
-    dataset = look_at(account, dataset_of(account, call.body.get("datasetId")))
-    group, template = group_of(account, dataset), account.template_of(dataset)
-    storage = _storage(group, dataset)
-    version: dict[str, JSON] = {
-        "id": dataset.number,
-        "groupId": group.number,
-        "datasetId": dataset.number,
-        "datasetPK": dataset.id,
-        "versionId": dataset.version,
-        **_status(account, dataset),
-        "importRecordCount": len(dataset.sources),
-        "exportRecordCount": 0,
-        "errCode": _BAD_DATA if dataset.import_state == "ImportFailed" else None,
-        "releaseErrCode": _BAD_DATA if dataset.release_state == "PublishFailed" else None,
-        "dataType": template.data_type,
-        "projectType": template.project_type,
-        "templateType": template.template_type,
-        "storageType": "usrBos" if group.storage_type == "BOS" else "sysBos",
-        "storage": storage,
-        "releaseStoragePath": f"{storage['storagePath']}/jsonl",
-        "memorySize": round(dataset.size / 2**20, 3),
-        "description": dataset.description,
-        "displayName": group.name,
-        "remark": "",
-        "bmlDatasetId": "",
-        "userId": 1,
-        "hasEtl": False,
-        "hasEnhance": False,
-        "isEnhancing": False,
-        "createTime": beijing_time(dataset.created),
-    }
-    return {"groupPK": group.id, "name": group.name, "dataType": template.data_type, "versionInfo": version}
-
-
-def status_list_v1(call: Call) -> JSON:
-    """`/dataset/statusList`: the states of several versions; counts as a look at each."""
-    account = call.account
-    listed = [(key, dataset_of(account, key, "datasetIds")) for key in call.body.items("datasetIds")]
-    return {str(key): _status(account, look_at(account, dataset)) for key, dataset in listed}
-
-
-def import_error_detail_v1(call: Call) -> JSON:
-    """`/dataset/importErrorDetail`: which lines were bad; beside the platform's fields each has a `reason`."""
-    account = call.account
-    dataset = dataset_of(account, call.body.get("datasetId"))
-    content: list[JSON] = [
-        {
-            "sequence": place,
-            "sampleFileName": line["file"],
-            "sampleName": line["file"],
-            "textLocation": line["number"],
-            "textContent": line["text"],
-            "reason": line["reason"],
-        }
-        for place, line in enumerate(dataset.bad_lines, start=1)
-    ]
-    project = account.template_of(dataset).project_type
-    return {"dataType": "file", "downloadUrl": "", "isZip": 0, "projectType": project, "content": content}
-
-
-def delete_v1(call: Call) -> JSON:
-    """`/dataset/delete`."""
-    dataset = dataset_of(call.account, call.body.get("datasetId"))
-    return {"versionCount": delete_dataset(call.account, dataset)}
-
-
-def _new_group(account: Account, name: str, template: Template, storage_type: str, bucket: str, folder: str) -> Group:
-    shelf = account.groups
-    group = Group(
-        id=account.new_id(shelf),
-        number=shelf.next_number,
-        created=account.now(),
-        name=name,
-        data_format=template.data_format,
-        storage_type=storage_type,
-        bucket=bucket,
-        folder=folder,
-    )
-    return shelf.add(group)
-
-
-def _storage(group: Group, dataset: Dataset) -> dict[str, JSON]:
-    bucket = group.bucket or "qianfan-shared"
-    folder = group.folder or "/"
-    return {
-        "storageId": bucket,
-        "storageName": bucket,
-        "storagePath": f"{folder}_system_/dataset/{dataset.id}/texts",
-        "rawStoragePath": folder,
-        "region": "bj",
-    }
-
-
-def _status(account: Account, dataset: Dataset) -> dict[str, JSON]:
-    failed = dataset.import_state == "ImportFailed"
-    return {
-        "importStatus": _IMPORT_NUMBERS[dataset.import_state],
-        "importProgress": _percent(account, dataset, "import"),
-        "importErrorInfo": {"errCode": _BAD_DATA, "message": dataset.import_reason} if failed else None,
-        "releaseStatus": _RELEASE_NUMBERS[dataset.release_state],
-        "releaseProgress": _percent(account, dataset, "release"),
-        "exportStatus": -1,
-        "exportProgress": 0,
-        "enhanceStatus": -1,
-        "etlStatus": 0,
-        "entityCount": dataset.rows,
-        "annotatedEntityCount": dataset.annotated_rows,
-        "labelCount": 0,
-        "characterCount": dataset.characters,
-        "modifyTime": beijing_time(dataset.modified),
-    }
-
-
-def _percent(account: Account, dataset: Dataset, kind: str) -> int:
+def percent_of(account: Account, dataset: Dataset, kind: str) -> int:
+    """How far an "import" or a "release" is, 0 to 100."""
     if kind == "import":
         state, work = dataset.import_state, dataset.import_work
     else:
@@ -412,172 +232,3 @@ def _percent(account: Account, dataset: Dataset, kind: str) -> int:
     if state in (IMPORT.ends[0], RELEASE.ends[0]):
         return 100
     return int(100 * work.share(account.clock.monotonic())) if work and state in ("Importing", "Publishing") else 0
-
-
-# --- V2 ----------------------------------------------------------------------------------------------------------
-
-
-def create_dataset(call: Call) -> JSON:
-    """`CreateDataset`: a group with its version 1."""
-    body, account = call.body, call.account
-    name = body.text("datasetName")
-    template = template_of(body.one_of("dataFormat", [template.data_format for template in TEMPLATES]))
-    assert template is not None
-    storage = body.one_of("storageType", ["BOS", "sysStorage"])
-    bucket = folder = ""
-    if storage == "BOS":
-        path = body.text("storagePath")
-        if not path.startswith("bos:/") or not path.endswith("/"):
-            raise invalid("storagePath", f"storagePath must be bos:/bucket/dir/ and end in '/', found {path!r}")
-        bucket, _, rest = path.removeprefix("bos:").lstrip("/").partition("/")
-        folder = f"/{rest}"
-    group = _new_group(account, name, template, storage, bucket, folder)
-    dataset = add_dataset(account, group)
-    account.touch()
-    return {"datasetId": group.id, "versionId": dataset.id}
-
-
-def describe_datasets(call: Call) -> JSON:
-    """`DescribeDatasets`: groups, newest first."""
-    account, body = call.account, call.body
-    formats = Body(body.object("filter", required=False)).texts("dataFormatList")
-    groups = [
-        (group.id, _group_entry(group))
-        for group in account.groups.newest_first()
-        if not formats or group.data_format in formats
-    ]
-    entries, info = page_of(body, groups)
-    return {"datasetList": entries, "pageInfo": info}
-
-
-def delete_group(call: Call) -> JSON:
-    """`DeleteDataset`: a group with all its versions."""
-    account = call.account
-    group = _group_named(account, call.body)
-    for version_id in list(group.version_ids):
-        delete_dataset(account, dataset_of(account, version_id))
-    return True
-
-
-def create_version(call: Call) -> JSON:
-    """`CreateDatasetVersion`: a new, empty version."""
-    group = _group_named(call.account, call.body)
-    dataset = add_dataset(call.account, group, call.body.optional_text("description"))
-    call.account.touch()
-    return {"versionId": dataset.id, "versionNumber": dataset.version}
-
-
-def describe_version(call: Call) -> JSON:
-    """`DescribeDatasetVersion`; counts as a look."""
-    dataset = dataset_of(call.account, call.body.get("versionId"), "versionId")
-    return _version_entry(call.account, look_at(call.account, dataset))
-
-
-def describe_versions(call: Call) -> JSON:
-    """`DescribeDatasetVersions` of one group."""
-    account, body = call.account, call.body
-    group = _group_named(account, body)
-    wanted = Body(body.object("filter", required=False))
-    imports, releases = wanted.texts("importStatusList"), wanted.texts("publishStatusList")
-    versions: list[tuple[str, dict[str, JSON]]] = []
-    for version_id in reversed(group.version_ids):
-        entry = _version_entry(account, look_at(account, dataset_of(account, version_id), look=False))
-        if _matches(imports, entry["importStatus"]) and _matches(releases, entry["publishStatus"]):
-            versions.append((version_id, entry))
-    entries, info = page_of(body, versions)
-    return {"versionList": entries, "pageInfo": info}
-
-
-def delete_version(call: Call) -> JSON:
-    """`DeleteDatasetVersion`."""
-    delete_dataset(call.account, dataset_of(call.account, call.body.get("versionId"), "versionId"))
-    return True
-
-
-def publish_version(call: Call) -> JSON:
-    """`PublishDatasetVersion`."""
-    begin_release(call.account, dataset_of(call.account, call.body.get("versionId"), "versionId"))
-    return True
-
-
-def create_import_task(call: Call) -> JSON:
-    """`CreateImportTask` from object storage; the result is the task's id."""
-    account, body = call.account, call.body
-    dataset = dataset_of(account, body.get("versionId"), "versionId")
-    if not all(isinstance(place, str) and place.startswith("bos:") for place in body.items("files")):
-        raise invalid("files", "files must hold bos:/ paths")
-    sources, problem = _sources(call)
-    begin_import(account, dataset, sources, problem, annotated=True)
-    shelf = account.imports
-    task = ImportTask(id=account.new_id(shelf), number=shelf.next_number, created=account.now(), version_id=dataset.id)
-    shelf.add(task)
-    return task.id
-
-
-def describe_import_task(call: Call) -> JSON:
-    """`DescribeImportTask`; counts as a look."""
-    account = call.account
-    key = call.body.get("taskId")
-    task = found(account.imports.get(key), Problem.DATASET_MISSING, "taskId", key)
-    dataset = look_at(account, dataset_of(account, task.version_id, "taskId"))
-    state = dataset.import_state
-    if state != "Importing" and task.finished is None:
-        task.finished = account.now()
-    percent = {"ImportFinished": "100%", "Importing": f"{_percent(account, dataset, 'import')}%"}.get(state, "0")
-    return {
-        "versionId": dataset.id,
-        "importStatus": "ImportFailed" if state == "ImportStopped" else state,
-        "progress": percent,
-        "sizeMB": round(dataset.size / 2**20, 3),
-        "sampleCount": dataset.rows,
-        "creator": "emulator",
-        "startTime": beijing_time(task.created),
-        "finishTime": _finish(task.finished),
-        "errDownloadUrl": "",
-        "errMessage": dataset.import_reason,
-    }
-
-
-def _finish(moment: datetime | None) -> str:
-    return beijing_time(moment, unset="")
-
-
-def _group_named(account: Account, body: Body) -> Group:
-    key = body.get("datasetId")
-    return found(account.groups.get(key), Problem.DATASET_MISSING, "datasetId", key)
-
-
-def _group_entry(group: Group) -> dict[str, JSON]:
-    return {
-        "datasetId": group.id,
-        "datasetName": group.name,
-        "dataFormat": group.data_format,
-        "storageType": group.storage_type,
-        "versionCount": len(group.version_ids),
-        "createTime": beijing_time(group.created),
-    }
-
-
-def _version_entry(account: Account, dataset: Dataset) -> dict[str, JSON]:
-    group = group_of(account, dataset)
-    return {
-        "datasetId": group.id,
-        "versionId": dataset.id,
-        "versionNumber": dataset.version,
-        "datasetName": group.name,
-        "dataFormat": group.data_format,
-        "description": dataset.description,
-        "storageType": group.storage_type,
-        "storagePath": f"bos:/{group.bucket}{group.folder}" if group.bucket else "",
-        "importStatus": "ImportFailed" if dataset.import_state == "ImportStopped" else dataset.import_state,
-        "publishStatus": dataset.release_state,
-        "sizeMB": round(dataset.size / 2**20, 3),
-        "sampleCount": dataset.rows,
-        "characterCount": dataset.characters,
-        "createTime": beijing_time(dataset.created),
-        "modifyTime": beijing_time(dataset.modified),
-    }
-
-
-def _matches(wanted: list[str], value: str) -> bool:
-    return not wanted or value in wanted

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta, timezone
+from datetime import datetime, timedelta, timezone
 
 from qianfan._types import JSON
-from qianfan.emulator.access import secrets_of
 from qianfan.emulator.calls import Call
 from qianfan.emulator.refusals import RefusedObject
-from qianfan.emulator.signature import verify
 from qianfan.emulator.wire import Answer, json_answer
 
 _ACCESS_SECONDS = 2_592_000
@@ -37,15 +35,14 @@ def bearer_token(call: Call) -> JSON:
         raise RefusedObject(
             400, "InvalidHTTPRequest", f"expireInSeconds must be 300 to {_ACCESS_SECONDS}, found {text!r}"
         )
-    access_key = verify(call.request, secrets_of(account), account.now())
     now = account.now()
-    token = account.tokens.new_bearer(now, seconds, access_key)
+    token = account.tokens.new_bearer(now, seconds)
     return {
         "userId": "emulator",
         "token": token,
         "status": "enable",
-        "createTime": _time(now.astimezone(timezone.utc)),
-        "expireTime": _time((now + timedelta(seconds=seconds)).astimezone(timezone.utc)),
+        "createTime": _time(now),
+        "expireTime": _time(now + timedelta(seconds=seconds)),
     }
 
 
@@ -53,5 +50,5 @@ def _no_token(reason: str) -> Answer:
     return json_answer({"error": "invalid_client", "error_description": reason}, status=401)
 
 
-def _time(moment: object) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.000Z"
+def _time(moment: datetime) -> str:
+    return f"{moment.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%S}.000Z"

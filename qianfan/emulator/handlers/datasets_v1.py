@@ -1,0 +1,198 @@
+"""Datasets, first generation: a version is called a dataset here."""
+
+from __future__ import annotations
+
+from qianfan._types import JSON
+from qianfan.emulator.account import Account
+from qianfan.emulator.calls import Call, beijing_time, nano_time
+from qianfan.emulator.handlers.datasets import (
+    add_dataset,
+    add_group,
+    begin_import,
+    begin_release,
+    dataset_of,
+    delete_dataset,
+    group_of,
+    look_at,
+    named_sources,
+    percent_of,
+)
+from qianfan.emulator.records import Dataset, Group
+from qianfan.emulator.refusals import invalid
+from qianfan.emulator.templates import TEMPLATES, template_of
+
+_IMPORT_NUMBERS = {"Created": -1, "Importing": 1, "ImportFinished": 2, "ImportFailed": 3, "ImportStopped": 4}
+_RELEASE_NUMBERS = {"Unpublished": 0, "Publishing": 1, "Published": 2, "PublishFailed": 3}
+_BAD_DATA = 60001
+"""What `errCode` says about an import that failed. The platform's own numbers are not documented."""
+
+_FROM_BOS, _FROM_LINK = 1, 2
+
+
+def create(call: Call) -> JSON:
+    """`/dataset/create`: a group with its first version."""
+    body, account = call.body, call.account
+    name = body.text("name")
+    number = body.one_of("templateType", [template.template_type for template in TEMPLATES if template.template_type])
+    template = template_of(number)
+    assert template is not None
+    if body.get("projectType") != template.project_type:
+        raise invalid("projectType", f"projectType of template {number} is {template.project_type}")
+    if body.get("dataType") != template.data_type:
+        raise invalid("dataType", f"dataType of template {number} is {template.data_type}")
+    storage = body.one_of("storageType", ["sysBos", "usrBos"])
+    bucket = folder = ""
+    if storage == "usrBos":
+        bucket, folder = body.text("storageId"), body.text("rawStoragePath")
+        if not (folder.startswith("/") and folder.endswith("/")):
+            raise invalid("rawStoragePath", f"rawStoragePath must begin and end with '/', found {folder!r}")
+    group = add_group(account, name, template, "BOS" if bucket else "sysStorage", bucket, folder)
+    dataset = add_dataset(account, group)
+    account.touch()
+    return {
+        "id": dataset.number,
+        "groupId": group.number,
+        "groupPK": group.id,
+        "datasetId": dataset.id,
+        "versionId": dataset.version,
+        "groupName": group.name,
+        "displayName": "",
+        "remark": "",
+        "createFrom": 0,
+        "bmlDatasetId": "",
+        "userId": 1,
+        "dataType": template.data_type,
+        "projectType": template.project_type,
+        "templateType": template.template_type,
+        "storageInfo": _storage(group, dataset),
+        "importStatus": -1,
+        "importProgress": 0,
+        "exportStatus": -1,
+        "releaseStatus": 0,
+        "ShouldHide": False,
+        "status": 0,
+        "isUnique": 0,
+        "errCode": None,
+        "createTime": nano_time(dataset.created),
+        "modifyTime": nano_time(dataset.modified),
+    }
+
+
+def import_data(call: Call) -> JSON:
+    """`/dataset/import`: one file of a bucket, or a link to an archive."""
+    body, account = call.body, call.account
+    dataset = dataset_of(account, body.get("datasetId"))
+    body.one_of("importFrom", [_FROM_BOS, _FROM_LINK])
+    annotated = body.flag("annotated", default=True)
+    if len(body.items("files")) != 1:
+        raise invalid("files", "files must hold exactly one place")
+    sources, problem = named_sources(call)
+    begin_import(account, dataset, sources, problem, annotated=annotated)
+    return True
+
+
+def release(call: Call) -> JSON:
+    """`/dataset/release`."""
+    begin_release(call.account, dataset_of(call.account, call.body.get("datasetId")))
+    return True
+
+
+def info(call: Call) -> JSON:
+    """`/dataset/info`: everything about one version; counts as a look."""
+    account = call.account
+    dataset = look_at(account, dataset_of(account, call.body.get("datasetId")))
+    group, template = group_of(account, dataset), account.template_of(dataset)
+    storage = _storage(group, dataset)
+    version: dict[str, JSON] = {
+        "id": dataset.number,
+        "groupId": group.number,
+        "datasetId": dataset.number,
+        "datasetPK": dataset.id,
+        "versionId": dataset.version,
+        **_status(account, dataset),
+        "importRecordCount": len(dataset.sources),
+        "exportRecordCount": 0,
+        "errCode": _BAD_DATA if dataset.import_state == "ImportFailed" else None,
+        "releaseErrCode": _BAD_DATA if dataset.release_state == "PublishFailed" else None,
+        "dataType": template.data_type,
+        "projectType": template.project_type,
+        "templateType": template.template_type,
+        "storageType": "usrBos" if group.storage_type == "BOS" else "sysBos",
+        "storage": storage,
+        "releaseStoragePath": f"{storage['storagePath']}/jsonl",
+        "memorySize": round(dataset.size / 2**20, 3),
+        "description": dataset.description,
+        "displayName": group.name,
+        "remark": "",
+        "bmlDatasetId": "",
+        "userId": 1,
+        "hasEtl": False,
+        "hasEnhance": False,
+        "isEnhancing": False,
+        "createTime": beijing_time(dataset.created),
+    }
+    return {"groupPK": group.id, "name": group.name, "dataType": template.data_type, "versionInfo": version}
+
+
+def status_list(call: Call) -> JSON:
+    """`/dataset/statusList`: the states of several versions; counts as a look at each."""
+    account = call.account
+    listed = [(key, dataset_of(account, key, "datasetIds")) for key in call.body.items("datasetIds")]
+    return {str(key): _status(account, look_at(account, dataset)) for key, dataset in listed}
+
+
+def import_error_detail(call: Call) -> JSON:
+    """`/dataset/importErrorDetail`: which lines were bad; beside the platform's fields each has a `reason`."""
+    account = call.account
+    dataset = dataset_of(account, call.body.get("datasetId"))
+    content: list[JSON] = [
+        {
+            "sequence": place,
+            "sampleFileName": line["file"],
+            "sampleName": line["file"],
+            "textLocation": line["number"],
+            "textContent": line["text"],
+            "reason": line["reason"],
+        }
+        for place, line in enumerate(dataset.bad_lines, start=1)
+    ]
+    project = account.template_of(dataset).project_type
+    return {"dataType": "file", "downloadUrl": "", "isZip": 0, "projectType": project, "content": content}
+
+
+def delete(call: Call) -> JSON:
+    """`/dataset/delete`."""
+    dataset = dataset_of(call.account, call.body.get("datasetId"))
+    return {"versionCount": delete_dataset(call.account, dataset)}
+
+
+def _storage(group: Group, dataset: Dataset) -> dict[str, JSON]:
+    bucket = group.bucket or "qianfan-shared"
+    folder = group.folder or "/"
+    return {
+        "storageId": bucket,
+        "storageName": bucket,
+        "storagePath": f"{folder}_system_/dataset/{dataset.id}/texts",
+        "rawStoragePath": folder,
+        "region": "bj",
+    }
+
+
+def _status(account: Account, dataset: Dataset) -> dict[str, JSON]:
+    failed = dataset.import_state == "ImportFailed"
+    return {
+        "importStatus": _IMPORT_NUMBERS[dataset.import_state],
+        "importProgress": percent_of(account, dataset, "import"),
+        "importErrorInfo": {"errCode": _BAD_DATA, "message": dataset.import_reason} if failed else None,
+        "releaseStatus": _RELEASE_NUMBERS[dataset.release_state],
+        "releaseProgress": percent_of(account, dataset, "release"),
+        "exportStatus": -1,
+        "exportProgress": 0,
+        "enhanceStatus": -1,
+        "etlStatus": 0,
+        "entityCount": dataset.rows,
+        "annotatedEntityCount": dataset.annotated_rows,
+        "labelCount": 0,
+        "characterCount": dataset.characters,
+        "modifyTime": beijing_time(dataset.modified),
+    }

@@ -1,0 +1,97 @@
+"""Model services, first generation."""
+
+from __future__ import annotations
+
+from qianfan._types import JSON
+from qianfan.emulator import catalogue
+from qianfan.emulator.calls import Call, beijing_time
+from qianfan.emulator.checks import name_of_2_to_20, url_suffix
+from qianfan.emulator.handlers.models import model_of, model_set_of
+from qianfan.emulator.handlers.services import (
+    MODEL_PATH,
+    add_service,
+    deployable,
+    look_at_service,
+    service_of,
+    url_of,
+)
+from qianfan.emulator.refusals import invalid
+
+_KINDS = ("chat", "completions", "embeddings", "text2image", "image2text")
+_STATES = {"Serving": "Done"}
+
+
+def apply(call: Call) -> JSON:
+    """`/service/apply`: deploy; takes numeric model ids only."""
+    body, account = call.body, call.account
+    for key in ("modelId", "modelVersionId"):
+        if isinstance(body.get(key), bool) or not isinstance(body.get(key), int):
+            raise invalid(key, f"{key} must be a number here, found {body.get(key)!r}")
+    model_set = model_set_of(account, body.get("modelId"), "modelId")
+    model = model_of(account, body.get("modelVersionId"), "modelVersionId")
+    if model.model_set_id != model_set.id:
+        raise invalid("modelVersionId", f"{model.number} is not a version of {model_set.number}")
+    name, suffix = name_of_2_to_20(body), url_suffix(body, "uri")
+    replicas = int(body.number("replicas", 1, 1000, default=1))
+    pool = body.one_of("poolType", [1, 2]) if body.get("poolType") is not None else 2
+    service = add_service(
+        account,
+        deployable(account, model, "modelVersionId"),
+        name=name,
+        suffix=suffix,
+        description=body.optional_text("description"),
+    )
+    service.resource_config, service.pool_type = {"replicasCount": replicas}, pool
+    return {"result": True, "serviceId": service.number, "serviceUuid": service.id}
+
+
+def detail(call: Call) -> JSON:
+    """`/service/detail`; counts as a look. Holds the fields of both generations of this answer."""
+    account = call.account
+    service = look_at_service(account, service_of(account, call.body.get("serviceId")))
+    model_set, model = account.model_sets.get(service.model_set_id), account.models.get(service.model_id)
+    set_number, model_number = model_set.number if model_set else 0, model.number if model else 0
+    return {
+        "id": service.number,
+        "aiModelId": set_number,
+        "aiModelVersionId": model_number,
+        "modelId": set_number,
+        "modelVersionId": model_number,
+        "modelName": model_set.name if model_set else "",
+        "name": service.name,
+        "description": service.description,
+        "uri": service.endpoint,
+        "url": url_of(call, service),
+        "fullUri": url_of(call, service),
+        "serviceStatus": _STATES.get(service.state, service.state),
+        "onlineTime": beijing_time(service.created if service.state == "Serving" else None),
+        "createTime": beijing_time(service.created),
+    }
+
+
+def list_services(call: Call) -> JSON:
+    """`/service/list`: the preset services and the account's own."""
+    kinds = call.body.texts("apiTypefilter") or _KINDS
+    common: list[JSON] = [
+        _list_entry(model, f"{call.origin}{MODEL_PATH}/{kind}/{endpoint}", kind, "Done")
+        for kind, models in catalogue.preset_endpoints().items()
+        for model, endpoint in models.items()
+        if kind in kinds
+    ]
+    custom: list[JSON] = []
+    for service in call.account.services.newest_first():
+        look_at_service(call.account, service, look=False)
+        if service.kind in kinds:
+            state = _STATES.get(service.state, service.state)
+            custom.append(_list_entry(service.name, url_of(call, service), service.kind, state))
+    return {"common": common, "custom": custom}
+
+
+def _list_entry(name: str, url: str, kind: str, state: str) -> dict[str, JSON]:
+    return {
+        "name": name,
+        "url": url,
+        "apiType": kind,
+        "chargeStatus": "OPENED",
+        "versionList": [{"trainType": name, "serviceStatus": state}],
+    }
