@@ -1,5 +1,6 @@
 """The engine: actions, edges by type, events, cancellation. It knows nothing of any platform."""
 
+from qianfan._retry import RetryPolicy
 from qianfan.pipeline._action import Action, Context, new_id
 from qianfan.pipeline._adapter import BaseAction, with_event
 from qianfan.pipeline._events import ActionState, Event, EventHandler, dispatch_event, event_being_handled
@@ -18,6 +19,7 @@ __all__ = [
     "Pipeline",
     "Previous",
     "Results",
+    "RetryPolicy",
     "Run",
     "Snapshot",
     "dispatch_event",
