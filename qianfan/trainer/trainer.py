@@ -7,9 +7,11 @@ after a failure, a stop or the end of the process, without ordering anything twi
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -410,11 +412,13 @@ class Trainer:
 
         The run itself is in the background: leaving the loop early detaches from it as a cancellation would.
         """
-        send, events = anyio.create_memory_object_stream[Event](float("inf"))
+        send, events = anyio.create_memory_object_stream[Event](math.inf)
         here = LoopHandle()
 
         def forward(event: Event) -> None:
-            here.call(lambda: send.send_nowait(event))
+            # The reader may have left, and its event loop may be gone.
+            with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, RuntimeError):
+                here.call(lambda: send.send_nowait(event))
 
         async def go() -> None:
             self._handlers.append(handler)
@@ -422,17 +426,19 @@ class Trainer:
                 await self.arun(**settings)
             finally:
                 self._handlers.remove(handler)
-                await in_thread(here.call, send.close)
+                with suppress(RuntimeError), anyio.CancelScope(shield=True):
+                    await in_thread(here.call, send.close)
 
         [handler] = as_handlers(forward)
         future = start_soon(go)
         try:
-            with events:
-                async for event in events:
-                    yield event
+            async for event in events:
+                yield event
             future.result()
         finally:
             future.cancel()
+            send.close()
+            events.close()
 
     def stop(self) -> Self:
         """Stop the run, from any thread, signal handler or event handler; the remote training is stopped too.
