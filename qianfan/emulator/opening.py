@@ -16,6 +16,9 @@ from qianfan.errors import InvalidArgumentError
 
 ENGINES = ("scripted",)
 
+BUCKET = "qianfan-emulator"
+"""What clients use as a bucket of their own; it comes into being with its first object."""
+
 _INTERVALS = {"instant": 0.0, "demo": 0.2}
 _POLLED = (
     "IMPORT_STATUS",

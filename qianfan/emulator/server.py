@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from qianfan._clock import SYSTEM_CLOCK, Clock
 from qianfan.emulator.account import Keys
-from qianfan.emulator.opening import Opened, check_engine, check_keys, polling_intervals, prepare
+from qianfan.emulator.opening import BUCKET, Opened, check_engine, check_keys, polling_intervals, prepare
 from qianfan.errors import InvalidArgumentError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def _described(listener: socket.socket, pace: str | float, keys: Keys | None, se
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     access_key, secret_key = (keys.access_key, keys.secret_key) if keys else _ANY_KEYS
-    settings: dict[str, Any] = {"ACCESS_KEY": access_key, "SECRET_KEY": secret_key}
+    settings: dict[str, Any] = {"ACCESS_KEY": access_key, "SECRET_KEY": secret_key, "BOS_BUCKET": BUCKET}
     for name in ("BASE_URL", "CONSOLE_API_BASE_URL", "IAM_BASE_URL", "BOS_BASE_URL"):
         settings[name] = url
     return Running(url, MappingProxyType(settings | polling_intervals(pace)), server)

@@ -16,7 +16,7 @@ from qianfan._clock import SYSTEM_CLOCK, Clock
 from qianfan.emulator.account import Keys, Quirks
 from qianfan.emulator.faults import Faults
 from qianfan.emulator.lifecycle import Stage
-from qianfan.emulator.opening import check_engine, check_keys, polling_intervals, prepare
+from qianfan.emulator.opening import BUCKET, check_engine, check_keys, polling_intervals, prepare
 from qianfan.emulator.record import Recorded
 from qianfan.emulator.records import Dataset, Job, Model, ModelSet, Service, StoredObject, Task
 from qianfan.emulator.sample import add_sample
@@ -117,6 +117,7 @@ class Emulator:
             "SECRET_KEY": self._keys.secret_key,
             "AK": self._keys.ak,
             "SK": self._keys.sk,
+            "BOS_BUCKET": BUCKET,
         }
         for name in ("BASE_URL", "CONSOLE_API_BASE_URL", "IAM_BASE_URL", "BOS_BASE_URL"):
             settings[name] = self.base_url

@@ -67,6 +67,7 @@ def test_settings(pace: str | float, interval: float | None) -> None:
     emulator = Emulator(pace, access_key="my-key", secret_key="my-secret")
     settings = emulator.settings
     assert (settings["ACCESS_KEY"], settings["SECRET_KEY"]) == ("my-key", "my-secret")
+    assert settings["BOS_BUCKET"]
     assert {settings[f"{name}_BASE_URL"] for name in ("CONSOLE_API", "IAM", "BOS")} == {emulator.base_url}
     for name in ("IMPORT_STATUS", "TRAIN_STATUS", "MODEL_PUBLISH_STATUS", "DEPLOY_STATUS"):
         assert settings.get(f"{name}_POLLING_INTERVAL") == interval

@@ -1,0 +1,5 @@
+"""An emulated platform for every test of the typed calls."""
+
+from tests.support.emulated import client, clock, emulator, platform
+
+__all__ = ["client", "clock", "emulator", "platform"]
