@@ -1,0 +1,1 @@
+"""Speed, as answers to questions. `python -m benchmarks` (or `nox -s bench`) asks all of them."""
