@@ -9,9 +9,9 @@ nox.options.sessions = ["tests"]
 nox.options.error_on_external_run = True
 
 PROJECT = nox.project.load_toml("pyproject.toml")
-PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
-CORE = ["tests/test_imports.py", "tests/test_config.py", "tests/auth", "tests/pipeline"]
-"""What is checked on the oldest and the newest Python at every change: imports, settings, signing, the engine."""
+PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]
+CORE = ["tests/test_imports.py", "tests/test_config.py", "tests/auth", "tests/pipeline", "tests/trainer/test_snippets.py"]
+"""What is checked on the oldest and the newest Python at every change: imports, settings, signing, the engine, the snippets."""
 
 
 def install(session: nox.Session, *groups: str) -> None:
@@ -49,7 +49,7 @@ def on_one_python(version: str) -> None:
         session.run("pytest", "-q", *CORE, *session.posargs)
 
     tests_on.__doc__ = f"All tests on Python {version}."
-    core_on.__doc__ = f"Imports, settings, signing and the engine on Python {version}."
+    core_on.__doc__ = f"Imports, settings, signing, the engine and the documented snippets on Python {version}."
 
 
 for _version in PYTHONS:

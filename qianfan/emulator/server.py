@@ -170,7 +170,7 @@ def _listening(host: str, port: int, *, allow_remote: bool) -> Generator[socket.
             f"host {host!r} can be reached from other machines; the emulator lets everyone in, "
             "so serve it on 127.0.0.1 or say allow_remote=True"
         )
-    # Named as TCP, so that the event loop switches Nagle's algorithm off, as it does for sockets of its own: without that
+    # Named as TCP, so that the event loop switches Nagle's algorithm off, as it does for its own sockets: without that
     # an answer's body waits 40 ms for the acknowledgement of its head.
     with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
