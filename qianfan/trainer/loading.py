@@ -54,7 +54,8 @@ def _check(found: DataTemplateType | int | None, wanted: DataTemplateType | None
 def reference_of(dataset: Any) -> Any:
     """What finds a dataset again in another process, as JSON values."""
     if isinstance(dataset, DatasetConfig):
-        return {**dataset.model_dump(mode="json", exclude_none=True), "datasets": reference_of(dataset.datasets)}
+        rest = dataset.model_dump(mode="json", exclude_none=True, exclude={"datasets"})
+        return {**rest, "datasets": reference_of(dataset.datasets)}
     if isinstance(dataset, (list, tuple)):
         return [reference_of(one) for one in dataset]
     source = dataset.inner_data_source_cache if isinstance(dataset, Dataset) else dataset
