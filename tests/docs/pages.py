@@ -46,7 +46,9 @@ class Block:
 
     @property
     def essence(self) -> str:
-        """The code without its comments and layout, which may differ between languages."""
+        """The code without its comments and layout, which may differ between languages. Pictures are words."""
+        if self.language == "text":
+            return ""
         if self.is_python:
             return ast.dump(ast.parse(_without_comments(self.code)))
         lines = [line.split("#")[0].strip() for line in self.code.splitlines()]
