@@ -7,9 +7,7 @@ run, and inline links.
 from __future__ import annotations
 
 import ast
-import io
 import re
-import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +48,7 @@ class Block:
         if self.language == "text":
             return ""
         if self.is_python:
-            return ast.dump(ast.parse(_without_comments(self.code)))
+            return ast.dump(ast.parse(self.code))
         lines = [line.split("#")[0].strip() for line in self.code.splitlines()]
         return "\n".join(line for line in lines if line)
 
@@ -127,8 +125,3 @@ def _blocks(path: Path, lines: list[str]) -> Iterator[Block]:
             raise AssertionError(f"{path}:{number}: the block is never closed")
         yield Block(path, opening["language"], number + 1, "\n".join(code) + "\n", reason)
         reason = None
-
-
-def _without_comments(code: str) -> str:
-    tokens = tokenize.generate_tokens(io.StringIO(code).readline)
-    return tokenize.untokenize(token for token in tokens if token.type != tokenize.COMMENT)
