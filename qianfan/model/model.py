@@ -89,7 +89,7 @@ class Model:
         """Fill in the ids that the platform can tell from the ones that are known."""
         if self.id is None and self.set_id is not None:
             # Only the first generation of the API knows sets by number.
-            numbered = await self._platform.models.detail(self.set_id) if isinstance(self.set_id, int) else None
+            numbered = await self._platform.models.detail(int(self.set_id)) if _is_number(self.set_id) else None
             self.id = await self._first_version(numbered.set_id if numbered else str(self.set_id))
         if self.id is not None:
             detail = await self.adetail()
@@ -106,7 +106,7 @@ class Model:
 
     async def aids(self) -> tuple[str, str]:
         """The set and the version, asked for where they are not known."""
-        if self.set_id is None or self.id is None or isinstance(self.set_id, int) or isinstance(self.id, int):
+        if any(id is None or _is_number(id) for id in (self.set_id, self.id)):
             await self.aauto_complete_info()
         if self.set_id is None or self.id is None:
             raise InvalidArgumentError(f"{self!r} is not published yet; call publish() first")
@@ -290,3 +290,8 @@ class Model:
     def from_dict(cls, facts: Mapping[str, Any], *, client: Client | None = None) -> Model:
         """The model that `to_dict` described."""
         return cls(**facts, client=client)
+
+
+def _is_number(id: str | int) -> bool:
+    """Whether an id is one of the numbers that older code uses."""
+    return str(id).isdecimal()

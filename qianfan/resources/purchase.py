@@ -78,16 +78,23 @@ async def create_once(
             raise
         cause = error
     logger.warning("no clear answer to creating %s %r (%s); looking for it", what, name, cause)
-    found = await _look(find, clock, settle)
+    try:
+        found = await _look(find, clock, settle)
+    except QianfanError as error:
+        raise _unknown(what, name, f"looking for it is refused ({error})") from cause
     if found is None:
-        raise OutcomeUnknownError(
-            f"creating {what} {name!r} got no clear answer, and it did not show up within {settle:g} s. It was not "
-            f"ordered again, since it may exist and cost money. Look for {name!r} in the console; resume() looks again",
-            what=what,
-            name=name,
-        ) from cause
+        raise _unknown(what, name, f"it did not show up within {settle:g} s") from cause
     logger.info("%s %r was created after all; using it", what, name)
     return found
+
+
+def _unknown(what: str, name: str, seen: str) -> OutcomeUnknownError:
+    return OutcomeUnknownError(
+        f"creating {what} {name!r} got no clear answer, and {seen}. It was not ordered again, since it may exist and "
+        f"cost money. Look for {name!r} in the console; resume() looks again",
+        what=what,
+        name=name,
+    )
 
 
 async def _look(find: Callable[[], Awaitable[Made | None]], clock: Clock, settle: float) -> Made | None:

@@ -20,8 +20,8 @@ async def test_a_job_and_its_task_from_beginning_to_end(platform: Platform, emul
     job = await tune.create_job(name="mine", model=MODEL, train_mode=TrainMode.SFT, description="for fun")
     created = await tune.create_task(
         job_id=job.job_id,
-        parameter_scale="LoRA",
-        hyper_parameters={"epoch": 50, "learningRate": 0.0003, "checkpointCount": 2, "saveStep": 64},
+        parameter_scale="FullFineTuning",
+        hyper_parameters={"epoch": 50, "learningRate": 0.00003, "checkpointCount": 2, "saveStep": 64},
         dataset_config={"sourceType": "Platform", "versions": [{"versionId": SAMPLE}], "splitRatio": 20},
         corpus_config={"copyData": False},
         resource_config={"nodeNum": 1},
