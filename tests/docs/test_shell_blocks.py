@@ -40,6 +40,12 @@ def test_commands_exist(block: Block, line: str) -> None:
         check(arguments)
 
 
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_sessions_named_in_the_text_exist(page: Page) -> None:
+    for line in re.findall(r"`nox (-s [^`]+)`", page.prose):
+        check_nox(shlex.split(line))
+
+
 def check_qianfan(arguments: list[str]) -> None:
     """Find the subcommand, and each option among those it has."""
     typer = pytest.importorskip("typer")
