@@ -202,6 +202,11 @@ class Emulator:
         return self._stages.releases
 
     @property
+    def exports(self) -> Stage:
+        """How dataset exports go."""
+        return self._stages.exports
+
+    @property
     def training(self) -> Stage:
         """How trainings go."""
         return self._stages.training
