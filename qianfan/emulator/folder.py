@@ -20,7 +20,7 @@ from qianfan.emulator.records import Dataset, Job, Record, Source, StoredObject,
 from qianfan.errors import InvalidArgumentError
 
 _FORMAT = 1
-_WORKS = ("work", "import_work", "release_work")
+_WORKS = ("work", "import_work", "release_work", "export_work")
 
 
 class Folder:

@@ -78,6 +78,18 @@ RELEASE = _cycle(
     ends=("Published", "PublishFailed"),
 )
 
+EXPORT = _cycle(
+    "export",
+    {
+        "NotExported": {"Exporting"},
+        "Exporting": {"ExportFinished", "ExportFailed"},
+        "ExportFinished": {"Exporting"},
+        "ExportFailed": {"Exporting"},
+    },
+    underway=("Exporting",),
+    ends=("ExportFinished", "ExportFailed"),
+)
+
 TRAINING = _cycle(
     "training",
     {
@@ -112,7 +124,7 @@ DEPLOY = _cycle(
     ends=("Serving", "Failed"),
 )
 
-LIFE_CYCLES = (IMPORT, RELEASE, TRAINING, PUBLISH, DEPLOY)
+LIFE_CYCLES = (IMPORT, RELEASE, EXPORT, TRAINING, PUBLISH, DEPLOY)
 
 
 @dataclass(frozen=True)
@@ -278,17 +290,18 @@ class Stages:
 
     imports: Stage
     releases: Stage
+    exports: Stage
     training: Stage
     publishing: Stage
     deployment: Stage
 
     def reset(self) -> None:
         """Forget every script."""
-        for stage in (self.imports, self.releases, self.training, self.publishing, self.deployment):
+        for stage in (self.imports, self.releases, self.exports, self.training, self.publishing, self.deployment):
             stage.reset()
 
 
-_DEMO = {"import": 0.5, "release": 0.5, "training": 5.0, "publish": 0.7, "deploy": 1.2}
+_DEMO = {"import": 0.5, "release": 0.5, "export": 0.5, "training": 5.0, "publish": 0.7, "deploy": 1.2}
 """Seconds of a demonstration: a whole run takes about eight."""
 
 _INSTANT_TRAINING_LOOKS = 2
@@ -304,6 +317,7 @@ def stages_at(pace: str | float) -> Stages:
     return Stages(
         imports=Stage(IMPORT, _usual(pace, IMPORT)),
         releases=Stage(RELEASE, _usual(pace, RELEASE)),
+        exports=Stage(EXPORT, _usual(pace, EXPORT)),
         training=Stage(TRAINING, _usual(pace, TRAINING)),
         publishing=Stage(PUBLISH, _usual(pace, PUBLISH)),
         deployment=Stage(DEPLOY, _usual(pace, DEPLOY)),

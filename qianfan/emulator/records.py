@@ -43,11 +43,25 @@ class Source(BaseModel):
     crc32: int
 
 
+class Export(BaseModel):
+    """One export of a dataset version. bucket, key: where its archive lies; rows, size: what is in it (bytes)."""
+
+    state: str
+    bucket: str
+    key: str
+    to_platform: bool
+    rows: int = 0
+    size: int = 0
+    started: datetime
+    finished: datetime | None = None
+
+
 class Dataset(Record):
     """A dataset version (`ds-`), the thing that is imported, released and trained on.
 
     rows, annotated_rows, characters, size: of the data imported so far (size in bytes).
     bad_lines: the report of a failed import: file, line number, text and reason of each line.
+    exports: oldest first; one that is under way is the last.
     """
 
     group_id: str
@@ -60,6 +74,9 @@ class Dataset(Record):
     release_state: str = "Unpublished"
     release_work: Work | None = None
     release_reason: str = ""
+    export_state: str = "NotExported"
+    export_work: Work | None = None
+    exports: list[Export] = Field(default_factory=list)
     sources: list[Source] = Field(default_factory=list)
     incoming: list[Source] = Field(default_factory=list)
     annotated: bool = True

@@ -75,6 +75,8 @@ DATA_V1: dict[str, Handler] = {
     "/wenxinworkshop/dataset/release": datasets_v1.release,
     "/wenxinworkshop/dataset/info": datasets_v1.info,
     "/wenxinworkshop/dataset/statusList": datasets_v1.status_list,
+    "/wenxinworkshop/dataset/export": datasets_v1.export,
+    "/wenxinworkshop/dataset/exportRecord": datasets_v1.export_record,
     "/wenxinworkshop/dataset/importErrorDetail": datasets_v1.import_error_detail,
     "/wenxinworkshop/dataset/delete": datasets_v1.delete,
 }

@@ -82,10 +82,11 @@ def normal(text: str) -> str:
 def scan(name: str, content: bytes, template: Template) -> Scan:
     """Check one uploaded file, `.jsonl`, `.txt` or a `.zip` of these."""
     found = Scan(bytes=len(content))
-    if _is_zip(content):
-        _scan_archive(name, content, template, found)
-    else:
-        _scan_file(name, content, template, found)
+    try:
+        for file, text in files_in(name, content):
+            _scan_file(file, text, template, found)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+        found.reject(BadLine(name, 1, "", f"the archive cannot be read: {error}"))
     if not found.rows and not found.bad:
         found.reject(BadLine(name, 1, "", "the file holds no rows"))
     return found
@@ -95,19 +96,24 @@ def _is_zip(content: bytes) -> bool:
     return content[:4] in (b"PK\x03\x04", b"PK\x05\x06")
 
 
-def _scan_archive(name: str, content: bytes, template: Template, found: Scan) -> None:
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            for member in archive.infolist():
-                if member.is_dir() or not member.filename.endswith((".jsonl", ".txt", ".json")):
-                    continue
-                _scan_file(member.filename, archive.read(member), template, found)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
-        found.reject(BadLine(name, 1, "", f"the archive cannot be read: {error}"))
+def files_in(name: str, content: bytes) -> Iterator[tuple[str, bytes]]:
+    """The files that hold rows, by name: the members of an archive, or the uploaded file itself."""
+    if not _is_zip(content):
+        yield name, content
+        return
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        for member in archive.infolist():
+            if not member.is_dir() and member.filename.endswith((".jsonl", ".txt", ".json")):
+                yield member.filename, archive.read(member)
+
+
+def is_one_row(name: str, template: Template) -> bool:
+    """Whether a file is a single row as a whole, in place of one a line."""
+    return template.data_format == "Text" and not name.endswith(".jsonl")
 
 
 def _scan_file(name: str, content: bytes, template: Template, found: Scan) -> None:
-    whole_file_is_a_row = template.data_format == "Text" and not name.endswith(".jsonl")
+    whole_file_is_a_row = is_one_row(name, template)
     lines: Iterable[tuple[int, bytes]] = [(1, content)] if whole_file_is_a_row else _lines(content)
     for number, line in lines:
         try:

@@ -62,6 +62,13 @@ def verify(request: Request, secrets: dict[str, str] | None, now: datetime, *, d
     return parts.access_key
 
 
+def link_signature(request: Request, access_key: str, secret_key: str, now: datetime, seconds: int) -> str:
+    """What a link carries as `authorization` in its query, so that it opens without keys for some seconds."""
+    parts = _Parts(access_key, now.strftime(_TIMESTAMP), seconds, ("host",), "")
+    canonical = next(_readings(request, parts))
+    return f"{parts.prefix}/host/{_hmac(_hmac(secret_key, parts.prefix), canonical)}"
+
+
 def _parse(text: str) -> _Parts:
     fields = text.split("/")
     if len(fields) != 6 or fields[0] != "bce-auth-v1" or not fields[1]:

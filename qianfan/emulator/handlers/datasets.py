@@ -13,7 +13,8 @@ from qianfan.emulator.bos import place_of
 from qianfan.emulator.calls import Call
 from qianfan.emulator.checks import found
 from qianfan.emulator.envelopes import Family
-from qianfan.emulator.lifecycle import IMPORT, RELEASE
+from qianfan.emulator.handlers.exports import end_export
+from qianfan.emulator.lifecycle import EXPORT, IMPORT, RELEASE
 from qianfan.emulator.records import Dataset, Group, Source
 from qianfan.emulator.refusals import Problem, Refused, RefusedObject, invalid
 from qianfan.emulator.scans import Scan
@@ -69,7 +70,7 @@ def group_of(account: Account, dataset: Dataset) -> Group:
 
 
 def look_at(account: Account, dataset: Dataset, *, look: bool = True) -> Dataset:
-    """Move a version's import and release on."""
+    """Move a version's import, release and export on."""
     now, stages = account.clock.monotonic(), account.stages
     before = (dataset.import_state, dataset.release_state)
     dataset.import_state = stages.imports.advance(dataset.import_state, dataset.import_work, now, look=look)
@@ -79,7 +80,16 @@ def look_at(account: Account, dataset: Dataset, *, look: bool = True) -> Dataset
     if before != (dataset.import_state, dataset.release_state):
         dataset.modified = account.now()
         account.touch()
+    _look_at_export(account, dataset, look=look)
     return dataset
+
+
+def _look_at_export(account: Account, dataset: Dataset, *, look: bool) -> None:
+    # An export changes nothing in the version, so that it does not count as modified.
+    before, now = dataset.export_state, account.clock.monotonic()
+    dataset.export_state = account.stages.exports.advance(before, dataset.export_work, now, look=look)
+    if before != dataset.export_state:
+        end_export(account, dataset)
 
 
 def begin_import(account: Account, dataset: Dataset, sources: list[Source], problem: str, *, annotated: bool) -> None:
@@ -224,11 +234,12 @@ def _linked_file(call: Call, link: str) -> Source:
 
 
 def percent_of(account: Account, dataset: Dataset, kind: str) -> int:
-    """How far an "import" or a "release" is, 0 to 100."""
-    if kind == "import":
-        state, work = dataset.import_state, dataset.import_work
-    else:
-        state, work = dataset.release_state, dataset.release_work
-    if state in (IMPORT.ends[0], RELEASE.ends[0]):
+    """How far an "import", a "release" or an "export" is, 0 to 100."""
+    cycle, state, work = {
+        "import": (IMPORT, dataset.import_state, dataset.import_work),
+        "release": (RELEASE, dataset.release_state, dataset.release_work),
+        "export": (EXPORT, dataset.export_state, dataset.export_work),
+    }[kind]
+    if state == cycle.ends[0]:
         return 100
-    return int(100 * work.share(account.clock.monotonic())) if work and state in ("Importing", "Publishing") else 0
+    return int(100 * work.share(account.clock.monotonic())) if work and state in cycle.underway else 0

@@ -17,16 +17,20 @@ from qianfan.emulator.handlers.datasets import (
     named_sources,
     percent_of,
 )
-from qianfan.emulator.records import Dataset, Group
-from qianfan.emulator.refusals import invalid
+from qianfan.emulator.handlers.exports import PLATFORM_BUCKET, begin_export, link_to
+from qianfan.emulator.records import Dataset, Export, Group
+from qianfan.emulator.refusals import Problem, Refused, invalid
 from qianfan.emulator.templates import TEMPLATES, template_of
 
 _IMPORT_NUMBERS = {"Created": -1, "Importing": 1, "ImportFinished": 2, "ImportFailed": 3, "ImportStopped": 4}
 _RELEASE_NUMBERS = {"Unpublished": 0, "Publishing": 1, "Published": 2, "PublishFailed": 3}
+_EXPORT_NUMBERS = {"NotExported": -1, "Exporting": 1, "ExportFinished": 2, "ExportFailed": 3}
 _BAD_DATA = 60001
 """What `errCode` says about an import that failed. The platform's own numbers are not documented."""
 
 _FROM_BOS, _FROM_LINK = 1, 2
+_TO_PLATFORM, _TO_BOS = 0, 1
+_WITH_ANNOTATIONS, _WITHOUT_ANNOTATIONS = 1, 2
 
 
 def create(call: Call) -> JSON:
@@ -111,7 +115,7 @@ def info(call: Call) -> JSON:
         "versionId": dataset.version,
         **_status(account, dataset),
         "importRecordCount": len(dataset.sources),
-        "exportRecordCount": 0,
+        "exportRecordCount": len(dataset.exports),
         "errCode": _BAD_DATA if dataset.import_state == "ImportFailed" else None,
         "releaseErrCode": _BAD_DATA if dataset.release_state == "PublishFailed" else None,
         "dataType": template.data_type,
@@ -141,6 +145,42 @@ def status_list(call: Call) -> JSON:
     return {str(key): _status(account, look_at(account, dataset)) for key, dataset in listed}
 
 
+def export(call: Call) -> JSON:
+    """`/dataset/export`: an archive of the rows in the platform's storage, or in a bucket of the account's own."""
+    body, account = call.body, call.account
+    dataset = look_at(account, dataset_of(account, body.get("datasetId")), look=False)
+    body.one_of("exportFormat", [0])
+    if body.one_of("exportType", [_WITH_ANNOTATIONS, _WITHOUT_ANNOTATIONS]) == _WITHOUT_ANNOTATIONS:
+        raise Refused(Problem.UNSUPPORTED, "exportType", "the emulator exports rows with their annotations only")
+    to_platform = body.one_of("exportTo", [_TO_PLATFORM, _TO_BOS]) == _TO_PLATFORM
+    begin_export(account, dataset, PLATFORM_BUCKET if to_platform else body.text("storageId"), to_platform=to_platform)
+    return True
+
+
+def export_record(call: Call) -> JSON:
+    """`/dataset/exportRecord`: the exports of a version, newest first."""
+    account = call.account
+    dataset = look_at(account, dataset_of(account, call.body.get("datasetId")), look=False)
+    return [_exported(call, entry) for entry in reversed(dataset.exports)]
+
+
+def _exported(call: Call, entry: Export) -> dict[str, JSON]:
+    return {
+        "creatorName": "emulator",
+        "storageId": entry.bucket,
+        "storagePath": f"/{entry.key}",
+        "size": round(entry.size / 2**20, 3),
+        "exportFormat": 0,
+        "exportType": _WITH_ANNOTATIONS,
+        "status": _EXPORT_NUMBERS[entry.state],
+        "recordNum": entry.rows,
+        "exportTo": _TO_PLATFORM if entry.to_platform else _TO_BOS,
+        "downloadUrl": link_to(call, entry) if entry.state == "ExportFinished" else "",
+        "startTime": beijing_time(entry.started),
+        "finishTime": beijing_time(entry.finished, unset=""),
+    }
+
+
 def import_error_detail(call: Call) -> JSON:
     """`/dataset/importErrorDetail`: which lines were bad; beside the platform's fields each has a `reason`."""
     account = call.account
@@ -167,7 +207,7 @@ def delete(call: Call) -> JSON:
 
 
 def _storage(group: Group, dataset: Dataset) -> dict[str, JSON]:
-    bucket = group.bucket or "qianfan-shared"
+    bucket = group.bucket or PLATFORM_BUCKET
     folder = group.folder or "/"
     return {
         "storageId": bucket,
@@ -186,8 +226,8 @@ def _status(account: Account, dataset: Dataset) -> dict[str, JSON]:
         "importErrorInfo": {"errCode": _BAD_DATA, "message": dataset.import_reason} if failed else None,
         "releaseStatus": _RELEASE_NUMBERS[dataset.release_state],
         "releaseProgress": percent_of(account, dataset, "release"),
-        "exportStatus": -1,
-        "exportProgress": 0,
+        "exportStatus": _EXPORT_NUMBERS[dataset.export_state],
+        "exportProgress": percent_of(account, dataset, "export"),
         "enhanceStatus": -1,
         "etlStatus": 0,
         "entityCount": dataset.rows,
