@@ -115,7 +115,8 @@ class Pools:
         try:
             return httpx.AsyncClient(
                 transport=self._transport,
-                mounts=self._local_mounts(),
+                # A transport that was given comes before everything else, an emulator in this process included.
+                mounts=self._local_mounts() if self._transport is None else None,
                 proxy=settings.proxy or None if self._transport is None else None,
                 verify=_trust(settings.ssl_verification_enabled) if self._transport is None else False,
                 limits=httpx.Limits(max_connections=most, max_keepalive_connections=kept),

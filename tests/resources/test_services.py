@@ -2,109 +2,89 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from qianfan.emulator import Emulator
-from qianfan.errors import APIError, RequestError
 from qianfan.resources import Platform
 from qianfan.resources.console.consts import DeployPoolType, ServiceStatus
-from tests.support.emulated import ready_version
+from qianfan.resources.schemas import ServiceDetail
+from tests.support.emulated import ready_version, trained
 
 pytestmark = pytest.mark.anyio
 
 BILLING = {"paymentTiming": "Prepaid", "reservation": {"reservationTimeUnit": "Hour", "reservationLength": 1}}
 
 
-async def deployed(platform: Platform, name: str = "my_service", version: tuple[str, str] | None = None) -> str:
-    set_id, model_id = version or await ready_version(platform)
-    created = await platform.services.create(
-        model_set_id=set_id, model_id=model_id, name=name, url_suffix="mine", billing=BILLING
-    )
-    return created.service_id
+async def create(platform: Platform, model: tuple[str, str], **changes: Any) -> str:
+    fields = {"model_set_id": model[0], "model_id": model[1], "name": "my_svc", "url_suffix": "my_svc"}
+    return (await platform.services.create(**{**fields, "billing": BILLING, **changes})).service_id
 
 
-async def test_a_deployment_from_beginning_to_end(platform: Platform, emulator: Emulator) -> None:
+async def test_a_deployment(platform: Platform, emulator: Emulator) -> None:
     emulator.deployment.script(after_looks=2, waits=1)
-    set_id, model_id = await ready_version(platform)
-    created = await platform.services.create(
-        model_set_id=set_id,
-        model_id=model_id,
-        name="my_service",
-        url_suffix="mine",
-        description="words",
-        resource_config={"type": "GPU-I-2", "replicasCount": 2},
-        billing=BILLING,
-        extras={"protocolVersion": 2},
+    model = await ready_version(platform)
+    resources = {"type": "GPU-I-2", "replicasCount": 2}
+    service_id = await create(
+        platform, model, description="for fun", resource_config=resources, extras={"protocolVersion": 2}
     )
-    assert created.instance_id
     assert emulator.requests[-1].body["protocolVersion"] == 2
     seen = []
-    while (detail := await platform.services.describe(created.service_id)).run_status is not ServiceStatus.Serving:
+    while not (detail := await platform.services.describe(service_id)).run_status == ServiceStatus.Serving:
         seen.append(detail.run_status)
     assert seen == [ServiceStatus.New, ServiceStatus.Deploying]
-    assert all(status.is_pending for status in seen)
-    assert (detail.model_set_id, detail.model_id, detail.description) == (set_id, model_id, "words")
+    assert (detail.model_set_id, detail.model_id) == model
+    assert (detail.name, detail.description, detail.service_type) == ("my_svc", "for fun", "chat")
+    assert detail.endpoint == emulator.services[service_id].endpoint
     assert detail.resource_config["replicasCount"] == 2
-    assert detail.endpoint.endswith("_mine")
-    assert detail.url.endswith(f"/chat/{detail.endpoint}")
-
-
-async def test_filters_and_pages(platform: Platform, emulator: Emulator) -> None:
-    version = await ready_version(platform)
-    ids = [await deployed(platform, f"svc_{n:03}", version) for n in range(101)]
-    assert [one.service_id async for one in platform.services.all()] == ids[::-1]
-    assert emulator.count("DescribeServices") == 2
-    # The platform's filter matches anywhere in a name.
-    assert [one.service_id async for one in platform.services.all(name="c_00")] == ids[9::-1]
-    page = await platform.services.describe_all(run_status=["Serving"], service_type=["chat"], max_keys=5)
-    assert page.items == []
 
 
 async def test_serving_another_version(platform: Platform, emulator: Emulator) -> None:
     set_id, model_id = await ready_version(platform)
-    service_id = await deployed(platform, version=(set_id, model_id))
-    while (await platform.services.describe(service_id)).run_status is not ServiceStatus.Serving:
-        pass
-    assert await platform.services.modify(service_id, model_set_id=set_id, model_id=model_id)
-    assert emulator.services[service_id].state == "Deploying"
+    service_id = await create(platform, (set_id, model_id))
+    await platform.services.describe(service_id)
+    task = await trained(platform, "other_job")
+    other = await platform.models.publish(job_id=task.job_id, task_id=task.task_id, set_id=set_id)
+    assert other.version_id is not None
+    await platform.models.version_detail(other.version_id)
+    assert await platform.services.modify(service_id, model_set_id=set_id, model_id=other.version_id)
+    assert (await platform.services.describe(service_id)).model_id == other.version_id
 
 
-async def test_an_answer_without_an_id(platform: Platform, emulator: Emulator) -> None:
-    emulator.faults.add("CreateService", body={"requestId": "r-1", "result": {"instanceId": "i"}})
-    with pytest.raises(RequestError, match="CreateService.*look at: serviceId") as caught:
-        await deployed(platform)
-    assert caught.value.request_id == "r-1"
-    assert emulator.count("CreateService") == 1
+async def test_listing(platform: Platform, emulator: Emulator) -> None:
+    model = await ready_version(platform)
+    made = [await create(platform, model, name=f"svc_{n}") for n in range(101)]
+    assert [service.service_id async for service in platform.services.all()] == made[::-1]
+    assert emulator.count("DescribeServices") == 2
+    assert [service.name async for service in platform.services.all(name="_100")] == ["svc_100"]
+    page = await platform.services.describe_all(
+        run_status=["Deploying"], service_type=["chat"], max_keys=2, page_reverse=True
+    )
+    assert [service.service_id for service in page.items] == made[:2]
+    assert (await platform.services.describe_all(run_status=["Failed"])).items == []
 
 
 @pytest.mark.parametrize(
     ("answer", "endpoint"),
     [
-        ({"url": "https://host/chat/abc_mine"}, "abc_mine"),
-        ({"url": "https://host/chat/abc_mine/"}, "abc_mine"),
-        ({"url": "", "endpoint": "abc_mine"}, "abc_mine"),
-        ({"url": None, "endpoint": None}, ""),
+        ({"url": "https://host/rpc/chat/abc_mine"}, "abc_mine"),
+        ({"url": "https://host/rpc/chat/abc_mine/"}, "abc_mine"),
+        ({"endpoint": "abc_mine"}, "abc_mine"),
+        ({"url": None}, ""),
         ({}, ""),
     ],
 )
-async def test_the_endpoint_is_the_end_of_the_address(
-    platform: Platform, emulator: Emulator, answer: dict[str, object], endpoint: str
-) -> None:
-    result = {"serviceId": "svco-1", "runStatus": "Hibernating", **answer}
-    emulator.faults.add("DescribeService", body={"requestId": "r", "result": result})
-    detail = await platform.services.describe("svco-1")
-    assert (detail.endpoint, detail.run_status) == (endpoint, "Hibernating")
+def test_where_a_service_is_asked(answer: dict[str, Any], endpoint: str) -> None:
+    assert ServiceDetail.model_validate({"serviceId": "svco-1", **answer}).endpoint == endpoint
 
 
-async def test_a_version_has_one_name_or_another(platform: Platform, emulator: Emulator) -> None:
-    result = {"serviceId": "svco-1", "modelVersionId": "amv-1"}
-    emulator.faults.add("DescribeService", body={"requestId": "r", "result": result})
-    assert (await platform.services.describe("svco-1")).model_id == "amv-1"
-
-
-async def test_refusals(platform: Platform) -> None:
-    with pytest.raises(APIError, match="svco-none"):
-        await platform.services.describe("svco-none")
+async def test_both_spellings_of_the_model_ids(platform: Platform, emulator: Emulator) -> None:
+    """Older answers call the version modelVersionId, and modelId is the set."""
+    old = {"serviceId": "svco-1", "modelId": "am-1", "modelVersionId": "amv-1", "runStatus": "Pausing"}
+    emulator.faults.add("DescribeService", body={"requestId": "r", "result": old})
+    seen = await platform.services.describe("svco-1")
+    assert (seen.model_id, seen.run_status) == ("amv-1", "Pausing")
 
 
 async def test_the_first_generation(platform: Platform, emulator: Emulator) -> None:
@@ -112,18 +92,16 @@ async def test_the_first_generation(platform: Platform, emulator: Emulator) -> N
     applied = await platform.services_v1.apply(
         model_id=emulator.model_sets[set_id].number,
         model_version_id=emulator.models[model_id].number,
-        name="my_service",
-        uri="mine",
+        name="my_svc",
+        uri="my_svc",
+        replicas=2,
         pool_type=DeployPoolType.PrivateResource,
     )
-    assert applied.service_uuid in emulator.services
-    while (detail := await platform.services_v1.detail(applied.service_id)).service_status is not ServiceStatus.Done:
-        assert isinstance(detail.service_status, ServiceStatus)
-        assert detail.service_status.is_pending
-    assert detail.service_status.is_ready
-    assert detail.url.endswith(detail.uri)
+    assert emulator.requests[-1].body["poolType"] == 2
+    detail = await platform.services_v1.detail(applied.service_id)
+    assert (detail.id, detail.name, detail.service_status) == (applied.service_id, "my_svc", ServiceStatus.Done)
+    assert detail.url.endswith("_my_svc")
     listed = await platform.services_v1.list(["chat"])
-    assert [one.name for one in listed.custom] == ["my_service"]
-    assert "ERNIE-Speed-8K" in {one.name for one in listed.common}
-    assert {one.api_type for one in listed.common} == {"chat"}
+    assert [service.name for service in listed.custom] == ["my_svc"]
+    assert {service.api_type for service in listed.common} == {"chat"}
     assert len((await platform.services_v1.list()).common) > len(listed.common)
