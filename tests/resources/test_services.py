@@ -31,7 +31,7 @@ async def test_a_deployment(platform: Platform, emulator: Emulator) -> None:
     )
     assert emulator.requests[-1].body["protocolVersion"] == 2
     seen = []
-    while not (detail := await platform.services.describe(service_id)).run_status == ServiceStatus.Serving:
+    while (detail := await platform.services.describe(service_id)).run_status != ServiceStatus.Serving:
         seen.append(detail.run_status)
     assert seen == [ServiceStatus.New, ServiceStatus.Deploying]
     assert (detail.model_set_id, detail.model_id) == model

@@ -118,7 +118,7 @@ class FineTuning(Resource):
         return await self._do(DELETE_TASK, {"taskId": task_id})
 
     async def delete_job(self, job_id: str) -> bool:
-        """Delete a job; refused while one of its tasks runs. Delete its tasks first: it may be refused with any in it."""
+        """Delete a job. Delete its tasks first: it may be refused while there are any."""
         return await self._do(DELETE_JOB, {"jobId": job_id})
 
     async def supported_models(self) -> list[SupportedModel]:
