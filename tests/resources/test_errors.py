@@ -10,12 +10,19 @@ import pytest
 
 from qianfan.config import default_settings
 from qianfan.emulator import Emulator
-from qianfan.errors import APIError, QianfanError, RateLimitError, RequestError
+from qianfan.errors import (
+    APIError,
+    AuthError,
+    ConnectionFailedError,
+    QianfanError,
+    RateLimitError,
+    RequestError,
+)
 from qianfan.resources import ChatCompletion, Platform
 from qianfan.resources.console.consts import DataTemplateType
 from tests.support.clock import JumpClock
 from tests.support.emulated import client_for
-from tests.support.transport import Meddling, Passing, answering
+from tests.support.transport import Meddling, Passing, answering, refused
 
 pytestmark = pytest.mark.anyio
 
@@ -208,3 +215,70 @@ async def test_no_header_and_no_secret_is_in_an_error(emulator: Emulator, clock:
     assert settings.secret_key is not None
     for secret in (settings.access_key.get_secret_value(), settings.secret_key.get_secret_value(), "bce-auth-v1"):
         assert secret not in told
+
+
+def _v2(result: Any) -> dict[str, Any]:
+    return {"requestId": "r-1", "result": result}
+
+
+def _data(result: Any) -> dict[str, Any]:
+    return {"log_id": "r-1", "status": 200, "success": True, "result": result}
+
+
+@pytest.mark.parametrize(
+    ("call", "ask", "body", "field"),
+    [
+        ("DescribeFineTuningTask", lambda p: p.finetune.describe_task("t"), _v2({"runStatus": "Done"}), "taskId"),
+        ("DescribeFineTuningTask", lambda p: p.finetune.describe_task("t"), _v2(None), "result"),
+        ("DescribeFineTuningJobs", lambda p: p.finetune.describe_jobs(), _v2({"jobList": [{}]}), r"jobList\.0\.jobId"),
+        ("DescribeFineTuningSupportModels", lambda p: p.finetune.supported_models(), _v2({"a": 1}), "result"),
+        ("DescribeFineTuningSupportModels", lambda p: p.finetune.supported_models(), _v2([{}]), "model"),
+        ("dataset/info", lambda p: p.data.info("ds-1"), _data({"versionInfo": {}}), r"versionInfo\.datasetPK"),
+        ("dataset/statusList", lambda p: p.data.statuses(["ds-1"]), _data([]), "result"),
+        ("dataset/statusList", lambda p: p.data.statuses(["d"]), _data({"d": {"importStatus": []}}), "importStatus"),
+        ("DescribeService", lambda p: p.services.describe("svco-1"), _v2({"name": "mine"}), "serviceId"),
+    ],
+)
+async def test_a_look_that_lacks_what_it_must_hold_names_it(
+    platform: Platform, emulator: Emulator, call: str, ask: Ask, body: Any, field: str
+) -> None:
+    emulator.faults.add(call, body=body)
+    with pytest.raises(RequestError, match=rf"does not have the documented form \(look at: {field}") as caught:
+        await ask(platform)
+    assert (caught.value.status_code, caught.value.request_id) == (200, "r-1")
+    assert emulator.count(call) == 1
+
+
+async def test_what_is_harmless_is_repeated(platform: Platform, emulator: Emulator) -> None:
+    emulator.faults.add("StopFineTuningTask", drop="after")
+    assert await platform.finetune.stop_task("task-none") is False
+    assert emulator.count("StopFineTuningTask") == 2
+
+
+@pytest.mark.parametrize("trouble", [{"drop": "before"}, {"drop": "after"}, {"status": 503}], ids=str)
+@pytest.mark.parametrize(("call", "ask", "field"), CREATIONS, ids=[call for call, _, _ in CREATIONS])
+async def test_what_creates_something_is_sent_once(
+    platform: Platform, emulator: Emulator, call: str, ask: Ask, field: str, trouble: dict[str, Any]
+) -> None:
+    emulator.faults.add(call, times=None, **trouble)
+    with pytest.raises((RequestError, APIError)):
+        await ask(platform)
+    assert emulator.count(call) == 1
+
+
+@pytest.mark.parametrize(("call", "ask", "field"), CREATIONS, ids=[call for call, _, _ in CREATIONS])
+async def test_what_never_left_is_sent_again(
+    emulator: Emulator, clock: JumpClock, call: str, ask: Ask, field: str
+) -> None:
+    """Also what creates something: a refused connection carried nothing."""
+    network = Meddling(emulator.transport(), call.rpartition("/")[2], refused, times=99)
+    with pytest.raises(ConnectionFailedError) as caught:
+        await ask(Platform(client_for(clock, network)))
+    assert not caught.value.sent
+    assert (network.attempts, emulator.count(call)) == (4, 0)
+
+
+async def test_a_wrong_secret_is_explained(emulator: Emulator, clock: JumpClock) -> None:
+    with pytest.raises(AuthError, match="QIANFAN_ACCESS_KEY"):
+        await Platform(client_for(clock, secret_key="wrong")).finetune.describe_task("task-1")
+    assert emulator.count("DescribeFineTuningTask") == 1
