@@ -30,7 +30,7 @@ def quickstart(
 
     Example: qianfan quickstart --pace instant --question "What is an epoch?"
     """
-    from qianfan import Client
+    from qianfan._transport import Client
     from qianfan.cli.output import err, out, print_json, progress
     from qianfan.config import default_settings
     from qianfan.dataset import Dataset

@@ -195,4 +195,5 @@ def _greeting(running: Running, keys: Keys | None) -> list[str]:
     return [
         f"# qianfan emulator at {running.url} (overview: open it in a browser; {taken}; trainings are simulated)",
         *running.exports,
+        "# Ctrl-C ends it",
     ]

@@ -30,7 +30,7 @@ def _exports(process: subprocess.Popen[str]) -> dict[str, str]:
         if line.startswith("export "):
             name, _, value = line.removeprefix("export ").strip().partition("=")
             exports[name] = value
-        elif exports:
+        elif line.startswith("# Ctrl-C"):
             return exports
     raise AssertionError(f"the emulator did not start: {process.stderr.read() if process.stderr else ''}")
 
