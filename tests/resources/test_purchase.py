@@ -73,7 +73,9 @@ async def test_on_doubt_it_is_looked_for(error: QianfanError) -> None:
 @pytest.mark.parametrize("looks", [[None], [LOST], [BUSY]])
 async def test_what_never_shows_up_stays_unknown(looks: list[Any]) -> None:
     shop = Shop([LOST], looks)
-    with pytest.raises(OutcomeUnknownError, match=r"job 'my_job' got no clear answer.* within 120 s.*was not ordered") as caught:
+    with pytest.raises(
+        OutcomeUnknownError, match=r"job 'my_job' got no clear answer.* within 120 s.*was not ordered"
+    ) as caught:
         await shop.buy()
     assert (caught.value.what, caught.value.name) == ("job", "my_job")
     assert caught.value.__cause__ is LOST
@@ -84,7 +86,7 @@ async def test_what_never_shows_up_stays_unknown(looks: list[Any]) -> None:
 @pytest.mark.anyio
 async def test_a_look_that_is_refused_settles_nothing() -> None:
     shop = Shop([LOST], [FORBIDDEN])
-    with pytest.raises(OutcomeUnknownError, match="looking for it is refused.*AccessDenied.*was not ordered again"):
+    with pytest.raises(OutcomeUnknownError, match=r"looking for it is refused.*AccessDenied.*was not ordered again"):
         await shop.buy()
     assert shop.asked == ["create", "find"]
 
