@@ -229,6 +229,7 @@ class Trainer:
         self._future: Future[Any] | None = None
         self._status: Status = TrainStatus.Unknown
         self._finished = False
+        self._stop_wanted = False
 
     # --- what it is -----------------------------------------------------------------------------------------
 
@@ -447,6 +448,9 @@ class Trainer:
         """
         if self._flight is not None:
             self._flight.stop()
+        elif self.is_running:
+            # `start()` has returned, but the run itself has not begun.
+            self._stop_wanted = True
         return self
 
     async def astop(self) -> Self:
@@ -563,13 +567,15 @@ class Trainer:
                 on_event=self._observe,
             ) as flight:
                 self._flight = flight
+                if self._stop_wanted:
+                    flight.stop()
             self._finished = not flight.stopped
             self.result = [self.made_so_far]
         except Exception as error:
             self.result = [TrainResult(error=error)]
             raise
         finally:
-            self._flight = None
+            self._flight, self._stop_wanted = None, False
             await self._keep()
 
     def _observe(self, event: Event) -> None:

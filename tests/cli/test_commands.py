@@ -121,7 +121,7 @@ def test_ctrl_c_in_quickstart(tmp_path: Path) -> None:
     process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for line in process.stdout:
-        if line.startswith("training") and ("Running" in line or "Waiting" in line):
+        if line.startswith("dataset"):
             process.send_signal(signal.SIGINT)
             break
     _, errors = process.communicate(timeout=20)

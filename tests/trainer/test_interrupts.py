@@ -22,7 +22,7 @@ import sys
 from qianfan.trainer import LLMFinetune
 
 def tell(event):
-    print("EVENT", type(event).__name__, event.action_name, event.action_state.value, event.progress, flush=True)
+    print("EVENT", event.action_class.__name__, event.action_state.value, flush=True)
 
 trainer = LLMFinetune("ERNIE-Speed-8K", 111, event_handler=tell)
 print("ID", trainer.id, flush=True)
@@ -47,7 +47,7 @@ def interrupted(exports: dict[str, str], on_interrupt: str, home: Path) -> tuple
     for line in process.stdout:
         if line.startswith("ID"):
             id = line.split()[1]
-        if line.startswith("EVENT") and "Running" in line and "None" not in line:
+        if line.startswith("EVENT TrainAction Running"):
             process.send_signal(signal.SIGINT)
             break
     out, errors = process.communicate(timeout=20)

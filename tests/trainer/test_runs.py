@@ -238,6 +238,14 @@ def test_start_and_wait(emulator: Emulator) -> None:
     assert trainer.wait(timeout=0) is trainer
 
 
+def test_stop_right_after_start(emulator: Emulator) -> None:
+    """The run may not have begun yet; it is stopped all the same."""
+    emulator.training.script(after_looks=math.inf)
+    trainer = LLMFinetune(MODEL, 111).start().stop()
+    trainer.wait()
+    assert all(task.state == "Stopped" for task in emulator.tasks.values())
+
+
 def test_wait_with_a_limit(emulator: Emulator) -> None:
     emulator.training.script(after_looks=math.inf)
     started = threading.Event()
