@@ -69,7 +69,7 @@ def check_style(session: nox.Session) -> None:
 
 def check_types(session: nox.Session) -> None:
     session.run("mypy")
-    session.run("pyright")
+    session.run("pyright", "--pythonpath", f"{session.bin}/python")
 
 
 @nox.session
