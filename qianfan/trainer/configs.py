@@ -250,9 +250,10 @@ class TrainConfig(StrictModel):
         return self.model_dump(**options)
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: str | Path, **overrides: Any) -> Self:
         """Read a configuration from a `.yaml`, `.yml` or `.json` file.
 
+        overrides: values that replace those of the file, by field name, before anything is checked.
         Raises InvalidArgumentError if there is no such file or it cannot be read, ValidationError if its content is
         not a usable configuration; both name the line where they can.
         """
@@ -261,11 +262,17 @@ class TrainConfig(StrictModel):
         content = _parse(file, text)
         if not isinstance(content, Mapping):
             raise InvalidArgumentError(f"{file}: expected names and values at the top, found {_kind(content)}")
+        kept = {name: value for name, value in content.items() if _field_meant_by(str(name)) not in overrides}
         try:
-            return cls.model_validate(dict(content))
+            return cls.model_validate({**kept, **overrides})
         except ValidationError as error:
             problems = [f"{_line_of(problem, text)}{problem}" for problem in error.problems]
             raise ValidationError(f"{file} is not a usable configuration", problems) from error
+
+
+def _field_meant_by(given: str) -> str:
+    """The field's own name, from another name of it or from the platform's spelling."""
+    return _ALIASES.get(given) or field_name(given)
 
 
 def _advice(name: str, known: Iterable[str]) -> str:

@@ -163,6 +163,16 @@ def test_a_file_that_cannot_be_read(tmp_path):
         TrainConfig.load(tmp_path / "gbk.yaml")
 
 
+def test_overrides_come_before_the_checks(tmp_path: Path) -> None:
+    """Whatever name the file uses for it, and although the file's own value could not be used."""
+    file = tmp_path / "a.yaml"
+    file.write_text("epochs: -3\nlearningRate: 2e-5\nbatch_size: 4\n")
+    config = TrainConfig.load(file, epoch=2, learning_rate=1e-4)
+    assert config.values() == {"epoch": 2, "learning_rate": 1e-4, "batch_size": 4}
+    with pytest.raises(ValidationError, match="epoch"):
+        TrainConfig.load(file, learning_rate=1e-4)
+
+
 # --- data ------------------------------------------------------------------------------------------------------------
 
 
