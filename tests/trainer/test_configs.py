@@ -163,7 +163,7 @@ def test_a_file_that_cannot_be_read(tmp_path):
         TrainConfig.load(tmp_path / "gbk.yaml")
 
 
-def test_overrides_come_before_the_checks(tmp_path: Path) -> None:
+def test_overrides_come_before_the_checks(tmp_path):
     """Whatever name the file uses for it, and although the file's own value could not be used."""
     file = tmp_path / "a.yaml"
     file.write_text("epochs: -3\nlearningRate: 2e-5\nbatch_size: 4\n")
