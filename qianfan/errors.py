@@ -24,6 +24,7 @@ QianfanError
 │   ├── ServiceDeployFailedError  a deployment ended in another state than Serving
 │   ├── DatasetImportError        the platform could not import the data
 │   ├── DatasetReleaseError       the platform could not release the dataset
+│   ├── DatasetExportError        the platform could not export the rows, or what it exported cannot be read
 │   └── OutcomeUnknownError       a paid call got no answer and its effect could not be found
 ├── ActionTimeoutError            an action took longer than its own timeout
 ├── MissingExtraError             a feature needs an optional dependency
@@ -259,6 +260,14 @@ class DatasetReleaseError(InternalError):
     def __init__(self, message: str, *, dataset_id: str | None = None, code: int | str | None = None) -> None:
         self.dataset_id = dataset_id
         self.code = code
+        super().__init__(message)
+
+
+class DatasetExportError(InternalError):
+    """The platform could not export the rows of a dataset, or what it exported is no archive of rows."""
+
+    def __init__(self, message: str, *, dataset_id: str | None = None) -> None:
+        self.dataset_id = dataset_id
         super().__init__(message)
 
 

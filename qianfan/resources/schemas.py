@@ -8,6 +8,9 @@ from pydantic import AliasChoices, AliasPath, Field
 
 from qianfan.resources._base import LeftToRight, Page, WireModel
 from qianfan.resources.console.consts import (
+    DataExportDestinationType,
+    DataExportStatus,
+    DataExportType,
     DataImportStatus,
     DataReleaseStatus,
     DataStorageType,
@@ -188,6 +191,7 @@ class DatasetInfo(WireModel):
     """A dataset version. Reads the V1 answer, whose facts sit one level down in `versionInfo`.
 
     dataset_id: `ds-…`; number: the numeric id of older code; group_id: `dg-…`.
+    modify_time: `YYYY-MM-DD hh:mm:ss` in the platform's time, as are those of an `ExportRecord`.
     """
 
     dataset_id: str = Field(validation_alias=AliasPath("versionInfo", "datasetPK"))
@@ -210,6 +214,12 @@ class DatasetInfo(WireModel):
     )
     release_progress: int | None = Field(default=None, validation_alias=AliasPath("versionInfo", "releaseProgress"))
     release_error_code: int | None = Field(default=None, validation_alias=AliasPath("versionInfo", "releaseErrCode"))
+    export_status: Annotated[DataExportStatus | int, LeftToRight] = Field(
+        default=DataExportStatus.NotStarted, validation_alias=AliasPath("versionInfo", "exportStatus")
+    )
+    export_progress: int | None = Field(default=None, validation_alias=AliasPath("versionInfo", "exportProgress"))
+    export_record_count: int = Field(default=0, validation_alias=AliasPath("versionInfo", "exportRecordCount"))
+    modify_time: str = Field(default="", validation_alias=AliasPath("versionInfo", "modifyTime"))
     storage_type: Annotated[DataStorageType | str, LeftToRight] = Field(
         default="", validation_alias=AliasPath("versionInfo", "storageType")
     )
@@ -231,7 +241,7 @@ class DatasetStatus(WireModel):
     import_progress: int | None = None
     release_status: Annotated[DataReleaseStatus | int, LeftToRight] = DataReleaseStatus.NotRelease
     release_progress: int | None = None
-    export_status: int = -1
+    export_status: Annotated[DataExportStatus | int, LeftToRight] = DataExportStatus.NotStarted
     entity_count: int = 0
 
 
@@ -247,6 +257,24 @@ class ImportErrorLine(WireModel):
 class ImportErrorDetail(WireModel):
     content: list[ImportErrorLine] = Field(default_factory=list)
     download_url: str = ""
+
+
+class ExportRecord(WireModel):
+    """One export of a dataset version. size: MB; start_time, finish_time: as in `DatasetInfo.modify_time`.
+
+    download_url: opens the archive without keys, so it stays out of the representation.
+    """
+
+    status: Annotated[DataExportStatus | int, LeftToRight] = DataExportStatus.NotStarted
+    export_type: Annotated[DataExportType | int, LeftToRight] = DataExportType.WithAnnotations
+    export_to: Annotated[DataExportDestinationType | int, LeftToRight] = DataExportDestinationType.PlatformBos
+    storage_id: str = ""
+    storage_path: str = ""
+    record_num: int | None = None
+    size: float | None = None
+    download_url: str = Field(default="", repr=False)
+    start_time: str = ""
+    finish_time: str = ""
 
 
 class DatasetVersionCreated(WireModel):

@@ -243,6 +243,13 @@ class DataExportDestinationType(int, Enum):
     PrivateBos = 1
 
 
+class DataExportType(int, Enum):
+    """What an export holds (`exportType`)."""
+
+    WithAnnotations = 1
+    WithoutAnnotations = 2
+
+
 class DataImportStatus(int, Enum):
     """State of an import. Before the first one it is -1, or 0 in some answers."""
 

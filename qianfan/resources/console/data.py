@@ -1,4 +1,4 @@
-"""Datasets: create, import, release, look, delete; V1 (`Data`) and V2 (`DataV2`)."""
+"""Datasets: create, import, release, export, look, delete; V1 (`Data`) and V2 (`DataV2`)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 from qianfan._transport import Safety
 from qianfan.resources._base import Page, Resource, odd_answer, read, v1_data, v2, walk
 from qianfan.resources.console.consts import (
+    DataExportDestinationType,
+    DataExportType,
     DataFormat,
     DataSourceType,
     DataStorage,
@@ -23,6 +25,7 @@ from qianfan.resources.schemas import (
     DatasetVersion,
     DatasetVersionCreated,
     DatasetVersionPage,
+    ExportRecord,
     ImportErrorDetail,
     ImportTask,
 )
@@ -30,6 +33,8 @@ from qianfan.resources.schemas import (
 CREATE = v1_data("/dataset/create", Safety.PURCHASE)
 IMPORT = v1_data("/dataset/import", Safety.PURCHASE)
 RELEASE = v1_data("/dataset/release", Safety.EFFECT)
+EXPORT = v1_data("/dataset/export", Safety.EFFECT)
+EXPORT_RECORD = v1_data("/dataset/exportRecord", Safety.READ)
 INFO = v1_data("/dataset/info", Safety.READ)
 STATUS_LIST = v1_data("/dataset/statusList", Safety.READ)
 IMPORT_ERROR_DETAIL = v1_data("/dataset/importErrorDetail", Safety.READ)
@@ -83,6 +88,35 @@ class Data(Resource):
     async def release(self, dataset_id: str | int) -> None:
         """Start publishing the version, after which it can be trained on and no longer changed."""
         await self._send(RELEASE, {"datasetId": dataset_id})
+
+    async def export(
+        self,
+        dataset_id: str | int,
+        *,
+        annotated: bool = True,
+        destination: DataExportDestinationType = DataExportDestinationType.PlatformBos,
+        storage_id: str | None = None,
+    ) -> None:
+        """Start exporting the rows as an archive; ask `info` how it goes, then `export_records` for the link.
+
+        annotated: with the answers, not only the questions.
+        storage_id: the bucket to export to, with destination PrivateBos.
+        """
+        body = {
+            "datasetId": dataset_id,
+            "exportFormat": 0,
+            "exportType": DataExportType.WithAnnotations if annotated else DataExportType.WithoutAnnotations,
+            "exportTo": destination,
+            "storageId": storage_id,
+        }
+        await self._send(EXPORT, body)
+
+    async def export_records(self, dataset_id: str | int) -> list[ExportRecord]:
+        """All exports of a version, in the platform's order."""
+        reply = await self._send(EXPORT_RECORD, {"datasetId": dataset_id})
+        if not isinstance(reply.result, list):
+            raise odd_answer(EXPORT_RECORD, reply, "result")
+        return [read(EXPORT_RECORD, reply, ExportRecord, record) for record in reply.result]
 
     async def info(self, dataset_id: str | int) -> DatasetInfo:
         """Everything about a version."""
