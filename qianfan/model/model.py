@@ -9,6 +9,7 @@ from qianfan._sync import run_sync
 from qianfan._transport import Client
 from qianfan.errors import (
     APIError,
+    AuthError,
     InvalidArgumentError,
     ModelPublishFailedError,
     ServiceDeployFailedError,
@@ -203,7 +204,7 @@ class Model:
         try:
             found = await self._platform.models_v2.describe_set(name=name)
         except APIError as error:
-            if error.retryable:
+            if error.retryable or isinstance(error, AuthError) or error.http_status in (401, 403):
                 raise
             return None  # the platform has no code for "not found"
         for version_id in found.model_ids:

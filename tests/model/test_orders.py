@@ -225,3 +225,27 @@ async def test_a_service_of_that_name_from_before_is_not_taken_for_it(emulator: 
     second = await Model(*ids, client=client).adeploy(config)
     assert first.id != second.id
     assert set(emulator.services) == {first.id, second.id}
+
+
+async def test_a_model_of_that_name_from_another_run_is_not_taken_for_it(emulator: Emulator, clock: JumpClock) -> None:
+    client = client_for(clock)
+    other, mine = await trained(Platform(client), "job_1"), await trained(Platform(client), "job_2")
+    await Model(task_id=other.task_id, client=client).apublish("my model")
+    emulator.faults.add("publishTrainModel", drop="before")
+    with pytest.raises(OutcomeUnknownError, match="my model"):
+        await Model(task_id=mine.task_id, client=client).apublish("my model")
+    with pytest.raises(APIError, match="already exists"):
+        await Model(task_id=mine.task_id, client=client).apublish("my model")
+
+
+@orders
+async def test_looking_that_is_refused_is_said(order: Order, emulator: Emulator, clock: JumpClock) -> None:
+    async def mishap(request: httpx.Request, pass_on: Passing) -> httpx.Response:
+        emulator.faults.add(order.look, times=None, status=403, code="AccessDenied", message="no")
+        return await answering(200, GARBAGE)(request, pass_on)
+
+    asked, made, error = await run(order, emulator, clock, mishap)
+    assert (asked, made) == (1, 1)
+    assert isinstance(error, OutcomeUnknownError)
+    assert "looking for it is refused" in str(error)
+    assert clock.monotonic() < 120
