@@ -57,7 +57,9 @@ class Incoming:
             # The body is a chain of asynchronous generators. Asking the closed connection for more ends each of
             # them where it stands; left alone they would end up in the garbage collection, which trio warns about.
             with suppress(httpx.HTTPError, httpx.StreamError, RuntimeError):
-                await anext(self._chunks, None)
+                # What was decoded already may still come first.
+                while await anext(self._chunks, None) is not None:
+                    pass
 
 
 class AnswerStream:
