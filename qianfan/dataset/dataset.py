@@ -12,6 +12,7 @@ from typing_extensions import Self
 from qianfan._sync import in_thread, run_sync
 from qianfan._transport import Client
 from qianfan.dataset.consts import DataTemplateType, FormatType
+from qianfan.dataset.download import download
 from qianfan.dataset.platform_source import QianfanDataSource
 from qianfan.dataset.reading import file_format_of
 from qianfan.dataset.report import Report
@@ -20,7 +21,7 @@ from qianfan.dataset.schema import Schema
 from qianfan.dataset.sources import FileDataSource, LocalSource, MemoryDataSource
 from qianfan.dataset.upload import UploadTarget, upload
 from qianfan.dataset.writing import write_rows
-from qianfan.errors import ArgumentNotFoundError, InvalidArgumentError, NotImplmentError
+from qianfan.errors import ArgumentNotFoundError, InvalidArgumentError
 from qianfan.resources.console.consts import DataReleaseStatus
 
 Source: TypeAlias = LocalSource | QianfanDataSource
@@ -34,7 +35,8 @@ class Dataset:
     """Rows to train on or to evaluate with.
 
     A local dataset gives its rows in the platform's form, whatever form the file has; it is read when asked and not
-    kept in memory. A dataset on the platform is a name for what is there: its rows stay there.
+    kept in memory. A dataset on the platform is a name for what is there: its rows stay there unless they are
+    downloaded, into a temporary file that goes with the dataset.
 
     inner_data_source_cache: where the rows are: a `QianfanDataSource` (with `id`, `template_type`, …), a
         `FileDataSource` or a `MemoryDataSource`.
@@ -81,11 +83,14 @@ class Dataset:
             `prompt_response` or `sharegpt`; found out when left out.
         file_format: how the file holds them, by the end of its name when left out.
         qianfan_dataset_id: a dataset on the platform, as number or `ds-…`; looked up with one request.
+        is_download_to_local: fetch the rows of a dataset on the platform now, by way of an export.
         schema: the kind of dataset that is expected.
         organize_data_as_group: give the turns of conversations as rows of their own, with a `_group` column.
 
         Raises InvalidArgumentError for a file that is missing, unreadable or of the wrong kind, ValidationError when
         its rows have no known form or could have several, APIError for an id that the platform does not know.
+        A download raises InvalidArgumentError as well for a dataset without rows, DatasetExportError when it cannot
+        be exported or read, FileSizeOverflow when it is larger than `EXPORT_FILE_SIZE_LIMIT`.
         """
         if source is None and data_file is not None:
             source = FileDataSource(data_file, file_format, format=format)
@@ -94,7 +99,7 @@ class Dataset:
         if source is None:
             raise ArgumentNotFoundError("Dataset.load needs a data_file, a qianfan_dataset_id or a source")
         if is_download_to_local and isinstance(source, QianfanDataSource):
-            raise NotImplmentError("rows of a dataset on the platform cannot be downloaded yet")
+            source.local = await download(source)
         await _get_ready(source)
         dataset = cls(
             source,
@@ -169,7 +174,7 @@ class Dataset:
     @property
     def is_local(self) -> bool:
         """Whether the rows are on this machine."""
-        return isinstance(self.inner_data_source_cache, LocalSource)
+        return self._here is not None
 
     @property
     def is_released(self) -> bool:
@@ -207,9 +212,9 @@ class Dataset:
 
     def __len__(self) -> int:
         source = self.inner_data_source_cache
-        if isinstance(source, QianfanDataSource):
+        if isinstance(source, QianfanDataSource) and source.local is None:
             return source.row_number or 0
-        return len(self._as_turns()) if self._grouped else len(source)
+        return len(self._as_turns()) if self._grouped else len(self._local)
 
     @property
     def row_number(self) -> int:
@@ -260,11 +265,17 @@ class Dataset:
         return self._local.validate()
 
     @property
-    def _local(self) -> LocalSource:
+    def _here(self) -> LocalSource | None:
         source = self.inner_data_source_cache
-        if isinstance(source, QianfanDataSource):
-            raise InvalidArgumentError(f"dataset {source.id!r} is on the platform; its rows are not on this machine")
-        return source
+        return source.local if isinstance(source, QianfanDataSource) else source
+
+    @property
+    def _local(self) -> LocalSource:
+        if self._here is None:
+            raise InvalidArgumentError(
+                f"dataset {self.name} is on the platform; load it with is_download_to_local=True to have its rows here"
+            )
+        return self._here
 
     def _row(self, position: int) -> JsonRow:
         size = len(self)
@@ -365,6 +376,20 @@ class Dataset:
             sup_storage_region=sup_storage_region,
             client=client,
         )
+
+    async def adownload(self, data_file: str | Path, *, file_format: FormatType | str | None = None) -> Self:
+        """Save the rows to a file and return the dataset of it, with the rows fetched from the platform if need be.
+
+        Takes files and raises errors as `asave` and `aload(is_download_to_local=True)` do.
+        """
+        source = self.inner_data_source_cache
+        if isinstance(source, QianfanDataSource) and source.local is None:
+            source.local = await download(source)
+        return await self.asave(data_file, file_format=file_format)
+
+    def download(self, data_file: str | Path, *, file_format: FormatType | str | None = None) -> Self:
+        """Blocking form of `adownload`."""
+        return run_sync(self.adownload, data_file, file_format=file_format)
 
 
 _CONVERSATIONS = (DataTemplateType.NonSortedConversation, DataTemplateType.SortedConversation)

@@ -1,4 +1,4 @@
-"""A dataset on the platform: look at it, fill it, release it."""
+"""A dataset on the platform: look at it, fill it, release it, export it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing_extensions import Self
 from qianfan._sync import run_sync
 from qianfan._transport import Client
 from qianfan.dataset.consts import DataSourceType, DataStorageType, DataTemplateType
-from qianfan.errors import APIError, DatasetImportError, DatasetReleaseError, InternalError
+from qianfan.dataset.sources import LocalSource
+from qianfan.errors import APIError, DatasetExportError, DatasetImportError, DatasetReleaseError, InternalError
 from qianfan.resources import Platform
-from qianfan.resources.console.consts import DataImportStatus, DataReleaseStatus
+from qianfan.resources.console.consts import DataExportStatus, DataImportStatus, DataReleaseStatus
 from qianfan.resources.schemas import DatasetInfo
 from qianfan.utils.logging import logger
 
@@ -26,11 +27,13 @@ class QianfanDataSource:
     """One version of a dataset on the platform. Making one sends nothing.
 
     id: as the user gave it, a number or `ds-…`. info: the platform's last answer about it, None before the first.
+    local: its rows on this machine, None unless they were downloaded.
     """
 
     def __init__(self, id: int | str, *, client: Client | None = None, info: DatasetInfo | None = None) -> None:
         self.id = id
         self.info = info
+        self.local: LocalSource | None = None
         self._client = client
 
     def __repr__(self) -> str:
@@ -120,7 +123,7 @@ class QianfanDataSource:
 
     async def arefresh(self) -> DatasetInfo:
         """Look the dataset up: one request. Raises APIError when there is none with this id."""
-        self.info = await self.platform.data.info(self._key)
+        self.info = await self.platform.data.info(self.key)
         return self.info
 
     def refresh(self) -> DatasetInfo:
@@ -128,7 +131,8 @@ class QianfanDataSource:
         return run_sync(self.arefresh)
 
     @property
-    def _key(self) -> int | str:
+    def key(self) -> int | str:
+        """The id as calls take it."""
         # The platform tells a number from an id by its JSON type.
         given = str(self.id)
         return self.dataset_id or (int(given) if given.isdigit() else given)
@@ -146,7 +150,7 @@ class QianfanDataSource:
         place: `bos:/bucket/path`, or with source=SharedZipUrl a link to an archive.
         Raises DatasetImportError with the platform's own error report when the data cannot be imported.
         """
-        await self.platform.data.start_import(self._key, [place], source=source, annotated=annotated)
+        await self.platform.data.start_import(self.key, [place], source=source, annotated=annotated)
         return await self.await_import(on_look=on_look)
 
     async def await_import(self, *, on_look: OnLook | None = None) -> DatasetInfo:
@@ -191,6 +195,28 @@ class QianfanDataSource:
                     code=info.release_error_code,
                 )
             await client.clock.sleep(client.settings.release_status_polling_interval)
+
+    async def aexport(self, *, on_look: OnLook | None = None) -> DatasetInfo:
+        """Have the platform pack the rows into an archive, and wait until it can be downloaded.
+
+        Raises DatasetExportError when the platform cannot.
+        """
+        await self.platform.data.export(self.key)
+        return await self.await_export(on_look=on_look)
+
+    async def await_export(self, *, on_look: OnLook | None = None) -> DatasetInfo:
+        """Wait for an export that has been started. Raises DatasetExportError."""
+        client = self.platform.client
+        while True:
+            info = await self._look(on_look)
+            if info.export_status == DataExportStatus.Finished:
+                logger.info("dataset %s: exported", info.dataset_id)
+                return info
+            if info.export_status == DataExportStatus.Failed:
+                raise DatasetExportError(
+                    f"dataset {info.dataset_id!r} could not be exported; try it again", dataset_id=info.dataset_id
+                )
+            await client.clock.sleep(client.settings.export_status_polling_interval)
 
     async def _look(self, on_look: OnLook | None) -> DatasetInfo:
         info = await self.arefresh()

@@ -18,7 +18,6 @@ from qianfan.errors import (
     DatasetImportError,
     DatasetReleaseError,
     InvalidArgumentError,
-    NotImplmentError,
     ValidationError,
 )
 from qianfan.resources import BosPath, Platform
@@ -86,8 +85,6 @@ async def test_rows_on_the_platform_stay_there(emulator):
     for read in (dataset.to_pylist, dataset.validate, lambda: dataset[0]):
         with pytest.raises(InvalidArgumentError, match="dataset 111 is on the platform"):
             read()
-    with pytest.raises(NotImplmentError):
-        await Dataset.aload(qianfan_dataset_id=111, is_download_to_local=True)
 
 
 async def test_saving_to_storage_of_ones_own_and_releasing(emulator):

@@ -114,6 +114,8 @@ class Data(Resource):
     async def export_records(self, dataset_id: str | int) -> list[ExportRecord]:
         """All exports of a version, in the platform's order."""
         reply = await self._send(EXPORT_RECORD, {"datasetId": dataset_id})
+        if reply.result is None:
+            return []
         if not isinstance(reply.result, list):
             raise odd_answer(EXPORT_RECORD, reply, "result")
         return [read(EXPORT_RECORD, reply, ExportRecord, record) for record in reply.result]

@@ -1,0 +1,295 @@
+"""Datasets on the platform, brought down to this machine."""
+
+from __future__ import annotations
+
+import gc
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from qianfan._transport import Client
+from qianfan.dataset import Dataset, DataTemplateType, QianfanDataSource
+from qianfan.emulator import Emulator
+from qianfan.errors import (
+    APIError,
+    DatasetExportError,
+    FileSizeOverflow,
+    InvalidArgumentError,
+    NotImplmentError,
+    RequestError,
+)
+from qianfan.resources import BosPath, Platform
+from tests.emulator.conftest import HandClock
+from tests.support.clock import JumpClock
+from tests.support.emulated import client_for
+
+pytestmark = pytest.mark.anyio
+
+DIALOGUES = [[{"prompt": f"问{n}", "response": [[f"答{n}"]]}] for n in range(12)]
+PREFERENCES = [[{"user": f"q{n}", "chosen": "good", "rejected": "bad"}] for n in range(12)]
+TEXTS = [f"text {n}\nof two lines" for n in range(12)]
+OWN_STORAGE = {"name": "mine", "storage_id": "my-bucket", "storage_path": "a/b"}
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where downloads are kept, so that a test can see what is left of them."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    with Emulator() as running:
+        yield running
+
+
+def files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
+async def export_becomes(emulator: Emulator, content: bytes) -> None:
+    """The next download leads to an archive of the test's own."""
+    place = BosPath("evil-bucket", "export.zip")
+    await Platform().bos.put_bytes(content, place)
+    link = Client().presigned_url(place.bucket, place.key)
+    record = {"status": 2, "exportType": 1, "downloadUrl": link, "finishTime": "2999-01-01 00:00:00"}
+    emulator.faults.add("dataset/exportRecord", body={"status": 200, "success": True, "result": [record]}, times=None)
+
+
+@pytest.mark.parametrize(
+    ("rows", "template"),
+    [
+        (DIALOGUES, DataTemplateType.NonSortedConversation),
+        (PREFERENCES, DataTemplateType.PromptChosenRejected),
+        ([{"prompt": f"q{n}"} for n in range(3)], DataTemplateType.QuerySet),
+        (TEXTS, DataTemplateType.GenericText),
+    ],
+    ids=["dialogue", "preference", "query", "text"],
+)
+async def test_what_went_up_comes_down(emulator: Emulator, rows: list[Any], template: DataTemplateType) -> None:
+    saved = await Dataset.create_from_pyobj(rows).asave(qianfan_dataset_create_args=OWN_STORAGE, does_release=True)
+    dataset = await Dataset.aload(qianfan_dataset_id=saved.name, is_download_to_local=True)
+    assert dataset.to_pylist() == [*dataset] == rows
+    assert len(dataset) == dataset.row_number == len(rows)
+    assert (dataset[0], dataset[-1], dataset[1:3]) == (rows[0], rows[-1], rows[1:3])
+    assert dataset.template_type is template
+    assert dataset.validate()
+    assert dataset.is_local
+    assert dataset.is_released
+
+
+async def test_the_platforms_facts_stay_readable(emulator: Emulator) -> None:
+    dataset = await Dataset.aload(qianfan_dataset_id=111, is_download_to_local=True)
+    source = dataset.inner_data_source_cache
+    assert isinstance(source, QianfanDataSource)
+    assert (source.id, source.old_dataset_id, source.dataset_id) == (111, 111, "ds-sampledataset111")
+    assert source.template_type is DataTemplateType.NonSortedConversation
+    assert len(dataset) == source.row_number
+    assert repr(dataset).startswith("Dataset(id=111, template=NonSortedConversation")
+
+
+def test_the_blocking_form_does_the_same(emulator: Emulator) -> None:
+    dataset = Dataset.load(qianfan_dataset_id="111", is_download_to_local=True)
+    assert len(dataset) == len([*dataset]) >= 120
+    assert set(dataset[0][0]) >= {"prompt", "response"}
+    assert len(dataset["prompt"]) >= 120
+
+
+async def test_a_source_that_is_given_is_downloaded_as_well(emulator: Emulator) -> None:
+    source = QianfanDataSource(111)
+    dataset = await Dataset.aload(source, is_download_to_local=True, organize_data_as_group=True)
+    assert dataset.inner_data_source_cache is source
+    assert dataset[0]["_group"] == 0
+    assert len(dataset) == len([*dataset]) >= 120
+
+
+async def test_calls_go_from_export_to_link(emulator: Emulator) -> None:
+    emulator.exports.script(after_looks=2)
+    clock = JumpClock()
+    client = client_for(clock, export_status_polling_interval=7.0)
+    await Dataset.aload(qianfan_dataset_id=111, is_download_to_local=True, client=client)
+    names = [request.name for request in emulator.requests]
+    assert names == ["info", "export", "info", "info", "info", "exportRecord", "GetObject"]
+    assert clock.monotonic() == 14.0
+
+
+async def test_an_export_is_used_again_until_the_rows_change() -> None:
+    clock = HandClock()
+    with Emulator(clock=clock) as emulator:
+        client = Client(clock=clock)
+
+        async def load(id: str) -> Dataset:
+            clock.seconds += 2
+            return await Dataset.aload(qianfan_dataset_id=id, is_download_to_local=True, client=client)
+
+        saved = await Dataset.create_from_pyobj(DIALOGUES).asave(qianfan_dataset_create_args=OWN_STORAGE, client=client)
+        id = saved.name
+        assert [len(await load(id)) for _ in range(2)] == [12, 12]
+        assert emulator.count("dataset/export") == 1
+        clock.seconds += 2
+        more = Dataset.create_from_pyobj(DIALOGUES[:3])
+        await more.asave(qianfan_dataset_id=id, sup_storage_id="my-bucket", client=client)
+        assert [len(await load(id)) for _ in range(2)] == [15, 15]
+        assert emulator.count("dataset/export") == 2
+
+
+async def test_rows_that_change_in_the_second_of_an_export_are_not_missed() -> None:
+    """The platform tells whole seconds, so an export of the same second may be older than the rows."""
+    clock = HandClock()
+    with Emulator(clock=clock) as emulator:
+        client = Client(clock=clock)
+        for _ in range(2):
+            await Dataset.aload(qianfan_dataset_id=111, is_download_to_local=True, client=client)
+        assert emulator.count("dataset/export") == 2
+
+
+async def test_an_export_under_way_is_waited_for(emulator: Emulator) -> None:
+    emulator.exports.script(after_looks=2)
+    await Platform().data.export(111)
+    dataset = await Dataset.aload(qianfan_dataset_id=111, is_download_to_local=True)
+    assert len(dataset) >= 120
+
+
+async def test_exports_that_cannot_be_used_are_passed_over(emulator: Emulator) -> None:
+    """Failed ones, those without answers, and those without a link."""
+    await Platform().data.export(111)
+    info = await Platform().data.info(111)
+    [good] = await Platform().data.export_records(111)
+    usable = {"status": 2, "exportType": 1, "downloadUrl": good.download_url, "finishTime": "2998"}
+    others = [{"status": 3}, {"exportType": 2}, {"downloadUrl": ""}]
+    records = [{**usable, "downloadUrl": "http://nowhere", "finishTime": "2999", **other} for other in others]
+    answer = {"status": 200, "success": True, "result": [*records, usable]}
+    emulator.faults.add("dataset/exportRecord", body=answer, times=None)
+    dataset = await Dataset.aload(qianfan_dataset_id=111, is_download_to_local=True)
+    assert len(dataset) == info.entity_count
+
+
+async def test_the_file_goes_with_the_dataset(emulator: Emulator, temporary: Path) -> None:
+    dataset = await Dataset.aload(qianfan_dataset_id=111, is_download_to_local=True)
+    assert [path.name for path in files_in(temporary)] == ["rows.jsonl"]
+    records = dataset.records()
+    first = next(records)
+    del dataset
+    gc.collect()
+    assert next(records) != first
+    del records
+    gc.collect()
+    assert not files_in(temporary)
+
+
+async def test_saving_the_rows_to_a_file(emulator: Emulator, tmp_path: Path) -> None:
+    dataset = await Dataset.aload(qianfan_dataset_id=111)
+    saved = await dataset.adownload(tmp_path / "rows.json")
+    assert saved.name == str(tmp_path / "rows.json")
+    assert json.loads((tmp_path / "rows.json").read_bytes()) == saved.to_pylist() == dataset.to_pylist()
+    again = await anyio.to_thread.run_sync(dataset.download, tmp_path / "rows.jsonl")
+    assert again.to_pylist() == saved.to_pylist()
+    assert emulator.count("dataset/export") == 1
+
+
+async def test_a_local_dataset_is_downloaded_without_the_platform(emulator: Emulator, tmp_path: Path) -> None:
+    saved = await Dataset.create_from_pyobj(DIALOGUES).adownload(tmp_path / "rows.jsonl")
+    assert saved.to_pylist() == DIALOGUES
+    assert not emulator.requests
+
+
+# --- failures ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_dataset_without_rows(emulator: Emulator) -> None:
+    source = await QianfanDataSource.acreate_bare_dataset("mine", DataTemplateType.NonSortedConversation)
+    with pytest.raises(InvalidArgumentError, match="no rows to download"):
+        await Dataset.aload(source, is_download_to_local=True)
+    assert emulator.count("dataset/export") == 0
+
+
+async def test_images_stay_where_they_are(emulator: Emulator) -> None:
+    source = await QianfanDataSource.acreate_bare_dataset("mine", DataTemplateType.Text2Image)
+    with pytest.raises(NotImplmentError, match="only text can be downloaded"):
+        await Dataset.aload(source, is_download_to_local=True)
+
+
+async def test_an_export_that_fails(emulator: Emulator, temporary: Path) -> None:
+    emulator.exports.script(ends="ExportFailed", times=1)
+    with pytest.raises(DatasetExportError, match="could not be exported") as caught:
+        await Dataset.aload(qianfan_dataset_id=111, is_download_to_local=True)
+    assert caught.value.dataset_id == "ds-sampledataset111"
+    assert not files_in(temporary)
+    assert len(await Dataset.aload(qianfan_dataset_id=111, is_download_to_local=True)) >= 120
+
+
+async def test_an_export_that_nobody_lists(emulator: Emulator) -> None:
+    answer = {"status": 200, "success": True, "result": None}
+    emulator.faults.add("dataset/exportRecord", body=answer)
+    with pytest.raises(DatasetExportError, match="lists none with a link"):
+        await Dataset.aload(qianfan_dataset_id=111, is_download_to_local=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "said"),
+    [
+        (b"<html>", DatasetExportError, "no archive"),
+        (zipped({"picture.png": b"x"}), DatasetExportError, "holds no rows"),
+        (zipped({"1.jsonl": b" " * 2_000_000}), FileSizeOverflow, "larger than 100000 bytes"),
+        (b"\0" * 100_001, FileSizeOverflow, "larger than 100000 bytes"),
+    ],
+    ids=["page", "no rows", "bomb", "large archive"],
+)
+async def test_archives_that_cannot_be_used(
+    emulator: Emulator, temporary: Path, content: bytes, error: type[Exception], said: str
+) -> None:
+    await export_becomes(emulator, content)
+    client = client_for(JumpClock(), export_file_size_limit=100_000)
+    with pytest.raises(error, match=f"'ds-sampledataset111'.*{said}"):
+        await Dataset.aload(qianfan_dataset_id=111, is_download_to_local=True, client=client)
+    assert not files_in(temporary)
+
+
+async def test_an_archive_with_names_that_lead_out(emulator: Emulator, tmp_path: Path, temporary: Path) -> None:
+    line = json.dumps(DIALOGUES[0]).encode()
+    await export_becomes(emulator, zipped({"../../../evil.jsonl": line}))
+    dataset = await Dataset.aload(qianfan_dataset_id=111, is_download_to_local=True)
+    assert dataset.to_pylist() == DIALOGUES[:1]
+    assert [path.name for path in files_in(temporary)] == ["rows.jsonl"]
+    assert files_in(tmp_path) == files_in(temporary)
+
+
+async def test_a_row_that_cannot_be_read_is_named(emulator: Emulator) -> None:
+    await export_becomes(emulator, zipped({"1.jsonl": json.dumps(DIALOGUES[0]).encode() + b"\nnonsense\n"}))
+    dataset = await Dataset.aload(qianfan_dataset_id=111, is_download_to_local=True)
+    report = dataset.validate()
+    assert not report
+    assert "dataset 111" in str(report)
+    assert "line 2" in str(report)
+
+
+async def test_a_link_that_is_refused(emulator: Emulator, temporary: Path) -> None:
+    emulator.faults.add("GetObject", status=403, code="AccessDenied", message="no")
+    with pytest.raises((APIError, RequestError)) as caught:
+        await Dataset.aload(qianfan_dataset_id=111, is_download_to_local=True)
+    assert "authorization" not in str(caught.value)
+    assert not files_in(temporary)
+
+
+async def test_a_download_that_breaks_off(emulator: Emulator, temporary: Path) -> None:
+    emulator.faults.add("GetObject", drop="during", times=None)
+    with pytest.raises(RequestError):
+        await Dataset.aload(qianfan_dataset_id=111, is_download_to_local=True)
+    assert not files_in(temporary)

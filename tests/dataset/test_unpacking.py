@@ -1,0 +1,126 @@
+"""Archives of rows, the honest and the others."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qianfan.dataset.unpacking import unpack_rows
+from qianfan.errors import DatasetExportError, FileSizeOverflow
+
+
+def packed(folder: Path, members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
+    path = folder / "export.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def unpacked(archive: Path, limit: int = 10**6) -> list[object]:
+    target = archive.with_name("rows.jsonl")
+    unpack_rows(archive, target, dataset_id="ds-1", limit=limit)
+    return [json.loads(line) for line in target.read_bytes().splitlines()]
+
+
+def test_lines_and_texts_in_the_order_they_are_packed(tmp_path: Path) -> None:
+    members = {
+        "10.txt": "ten\nin two lines".encode("utf-8-sig"),
+        "2.txt": "二".encode(),
+        "blank.txt": b" \n",
+        "folder/": b"",
+        "folder/1.jsonl": b'\xef\xbb\xbf{"a": 1}\n{"a": 2}',
+        "2.JSONL": b'{"a": 3}\r\n',
+        "readme.md": b"not a row",
+    }
+    assert unpacked(packed(tmp_path, members)) == ["ten\nin two lines", "二", {"a": 1}, {"a": 2}, {"a": 3}]
+
+
+@given(texts=st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\ufeff")), min_size=1))
+def test_texts_come_out_as_they_went_in(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
+    members = {f"{number}.txt": text.encode() for number, text in enumerate([*texts, "last"])}
+    found = unpacked(packed(tmp_path_factory.mktemp("texts"), members))
+    assert found == [text for text in [*texts, "last"] if text.strip()]
+
+
+def test_names_that_lead_out_of_the_folder_lead_nowhere(tmp_path: Path) -> None:
+    inside = tmp_path / "a" / "b"
+    inside.mkdir(parents=True)
+    assert unpacked(packed(inside, {"../../evil.jsonl": b"1\n", "/tmp/evil.jsonl": b"2\n"})) == [1, 2]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "b", "export.zip", "rows.jsonl"]
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "row.txt"])
+def test_a_bomb_is_not_unpacked_beyond_the_limit(tmp_path: Path, name: str) -> None:
+    archive = packed(tmp_path, {name: b" " * 50_000_000})
+    assert archive.stat().st_size < 100_000
+    with pytest.raises(FileSizeOverflow, match=r"ds-1.*100000 bytes"):
+        unpacked(archive, limit=100_000)
+    assert archive.with_name("rows.jsonl").stat().st_size <= 100_000
+
+
+def test_the_limit_counts_all_members(tmp_path: Path) -> None:
+    archive = packed(tmp_path, {"a.jsonl": b"1\n" * 50, "b.jsonl": b"1\n" * 50})
+    assert len(unpacked(archive, limit=200)) == 100
+    with pytest.raises(FileSizeOverflow):
+        unpacked(archive, limit=199)
+
+
+def test_what_an_archive_claims_is_not_believed(tmp_path: Path) -> None:
+    """A member that says it is small and is not."""
+    archive = packed(tmp_path, {"a.jsonl": b"1\n" * 1000}, zipfile.ZIP_STORED)
+    size = (2000).to_bytes(4, "little")
+    archive.write_bytes(archive.read_bytes().replace(size, (20).to_bytes(4, "little")))
+    with pytest.raises(DatasetExportError, match="no archive that can be read"):
+        unpacked(archive)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"<html>not found</html>", b"PK\x03\x04 and nothing else"],
+    ids=["empty", "page", "cut off"],
+)
+def test_what_is_no_archive(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "export.zip"
+    path.write_bytes(content)
+    with pytest.raises(DatasetExportError, match="'ds-1': the export is no archive") as caught:
+        unpacked(path)
+    assert caught.value.dataset_id == "ds-1"
+
+
+def test_a_member_that_is_damaged(tmp_path: Path) -> None:
+    archive = packed(tmp_path, {"a.jsonl": b"12345678\n"}, zipfile.ZIP_STORED)
+    archive.write_bytes(archive.read_bytes().replace(b"12345678", b"12345679"))
+    with pytest.raises(DatasetExportError, match="CRC"):
+        unpacked(archive)
+
+
+def test_a_member_that_needs_a_password(tmp_path: Path) -> None:
+    archive = packed(tmp_path, {"a.jsonl": b"1\n"})
+    content = bytearray(archive.read_bytes())
+    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(mark) + offset] |= 1
+    archive.write_bytes(content)
+    with pytest.raises(DatasetExportError, match="encrypted"):
+        unpacked(archive)
+
+
+@pytest.mark.parametrize(
+    ("members", "method", "said"),
+    [
+        ({"a.txt": "问".encode("gbk")}, zipfile.ZIP_DEFLATED, "utf-8"),
+        ({"a.jsonl": b"1\n"}, zipfile.ZIP_BZIP2, "packed by method 12"),
+        ({"a.png": b"picture"}, zipfile.ZIP_DEFLATED, "no rows"),
+        ({}, zipfile.ZIP_DEFLATED, "no rows"),
+    ],
+)
+def test_archives_without_rows_that_can_be_read(
+    tmp_path: Path, members: dict[str, bytes], method: int, said: str
+) -> None:
+    with pytest.raises(DatasetExportError, match=said):
+        unpacked(packed(tmp_path, members, method))
