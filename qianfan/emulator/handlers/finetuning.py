@@ -88,6 +88,7 @@ def _note_end(account: Account, task: Task) -> None:
 
 
 def add_job(account: Account, body: Body, *, model: str, train_mode: str) -> Job:
+    """A new series; its name must not be taken."""
     name = name_of_2_to_20(body)
     if any(job.name == name for job in account.jobs):
         raise Refused(Problem.JOB_NAME_TAKEN, "name", f"a job named {name!r} already exists")
@@ -187,6 +188,7 @@ def _dataset_sources(account: Account, order: Order) -> list[Source]:
 
 
 def stop(account: Account, task: Task) -> bool:
+    """Stop a training; whether there was one under way to stop."""
     look_at_task(account, task, look=False)
     if task.state not in ("Waiting", "Running"):
         return False
@@ -197,6 +199,7 @@ def stop(account: Account, task: Task) -> bool:
 
 
 def files_or_refusal(account: Account, uri: str, field: str) -> list[Source]:
+    """The objects under a `bos:/` place, or a refusal that names the field."""
     try:
         return files_at(account, uri)
     except FileNotFoundError as missing:
@@ -204,6 +207,7 @@ def files_or_refusal(account: Account, uri: str, field: str) -> list[Source]:
 
 
 def read_base(account: Account, body: Body, order: Order) -> None:
+    """Note the finished training to go on from, if the body names one."""
     if not body.get("incrementTaskId"):
         return
     base = look_at_task(account, task_of(account, body.get("incrementTaskId"), "incrementTaskId"), look=False)
@@ -220,8 +224,10 @@ def read_base(account: Account, body: Body, order: Order) -> None:
 
 
 def percent_of(account: Account, task: Task) -> int:
+    """Progress of a running training: 1 at least, 99 at most, as the platform shows it."""
     return min(99, max(1, int(100 * task.work.share(account.clock.monotonic()))))
 
 
 def curve_page(call: Call, task: Task) -> str:
+    """The page with the loss curve of a training."""
     return f"{call.origin}/_emulator/tasks/{task.id}"

@@ -40,6 +40,7 @@ def set_of(account: Account, model: Model) -> ModelSet:
 
 
 def add_set(account: Account, name: str, model_type: str, labels: list[str], field: str) -> ModelSet:
+    """A new, empty model set; its name must not be taken."""
     if any(model_set.name == name for model_set in account.model_sets):
         raise Refused(Problem.MODEL_NAME_TAKEN, field, f"a model named {name!r} already exists")
     shelf, now = account.model_sets, account.now()
@@ -57,6 +58,7 @@ def add_set(account: Account, name: str, model_type: str, labels: list[str], fie
 
 
 def check_run(account: Account, task: Task, step: JSON, field: str) -> None:
+    """Refuse a training that is not done, or a step it kept no checkpoint of."""
     look_at_task(account, task, look=False)
     if task.state != "Done":
         raise Refused(Problem.RUN_NOT_PUBLISHABLE, field, f"{task.id} is {task.state or 'new'}, only Done is published")
@@ -65,6 +67,7 @@ def check_run(account: Account, task: Task, step: JSON, field: str) -> None:
 
 
 def check_set(account: Account, model_set: ModelSet, task: Task, step: JSON, field: str) -> None:
+    """Refuse a training that a set holds already, or whose model is of another family than the set's."""
     for model_id in model_set.model_ids:
         other = model_of(account, model_id)
         if (other.task_id, other.step) == (task.id, step):
@@ -80,6 +83,7 @@ def _family(task: Task) -> str:
 
 
 def add_model(account: Account, model_set: ModelSet, task: Task, *, step: int | None, description: str) -> Model:
+    """A new version of a set. Its publishing is under way at once."""
     shelf = account.models
     model = Model(
         id=account.new_id(shelf),
@@ -100,6 +104,7 @@ def add_model(account: Account, model_set: ModelSet, task: Task, *, step: int | 
 
 
 def remove_model(account: Account, model: Model) -> None:
+    """Delete a version that no service uses."""
     _refuse_if_served(account, [model.id])
     model_set = set_of(account, model)
     model_set.model_ids.remove(model.id)
@@ -108,6 +113,7 @@ def remove_model(account: Account, model: Model) -> None:
 
 
 def remove_set(account: Account, model_set: ModelSet) -> None:
+    """Delete a set with its versions, if no service uses one."""
     _refuse_if_served(account, model_set.model_ids)
     for model_id in list(model_set.model_ids):
         remove_model(account, model_of(account, model_id))

@@ -30,6 +30,7 @@ def look_at_service(account: Account, service: Service, *, look: bool = True) ->
 
 
 def deployable(account: Account, model: Model, field: str) -> Model:
+    """The model, or a refusal when it is not ready."""
     look_at_model(account, model, look=False)
     if model.state != "Ready":
         raise Refused(Problem.STATE, field, f"{model.id} is {model.state}, only Ready is deployed")
@@ -37,6 +38,7 @@ def deployable(account: Account, model: Model, field: str) -> Model:
 
 
 def add_service(account: Account, model: Model, *, name: str, suffix: str, description: str) -> Service:
+    """A new service. Its deployment is under way at once."""
     work = account.stages.deployment.begin(account.clock)
     shelf = account.services
     service = Service(
