@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from qianfan import errors
+
 
 class Exit(IntEnum):
     """What a command's end says to a script."""
@@ -12,27 +14,35 @@ class Exit(IntEnum):
     FAILED = 1
     """The remote work failed, or the platform refused it."""
     USAGE = 2
-    """Wrong options or input; nothing was sent, or nothing was paid."""
+    """Wrong options or input, or an extra is not installed."""
     CREDENTIALS = 3
     """Keys are missing or refused."""
     NETWORK = 4
     """The platform cannot be reached."""
+    TIMED_OUT = 124
+    """`--timeout` ran out; the remote work goes on."""
     INTERRUPTED = 130
     """Ctrl-C; the remote work goes on unless it was to be stopped."""
 
 
-TABLE = """Exit codes: 0 done · 1 the remote work failed · 2 wrong options or input · 3 keys missing or refused ·
-4 the platform cannot be reached · 130 interrupted."""
+TABLE = (
+    "Exit codes: 0 done · 1 the remote work failed · 2 wrong options or input · 3 keys missing or refused · "
+    "4 the platform cannot be reached · 124 --timeout ran out · 130 interrupted."
+)
+
+_CODES: tuple[tuple[type[BaseException], Exit], ...] = (
+    (errors.MissingCredentialsError, Exit.CREDENTIALS),
+    (errors.AuthError, Exit.CREDENTIALS),
+    (errors.RequestError, Exit.NETWORK),
+    (errors.ActionTimeoutError, Exit.TIMED_OUT),
+    (errors.InvalidArgumentError, Exit.USAGE),
+    (errors.MissingExtraError, Exit.USAGE),
+    (errors.NotImplmentError, Exit.USAGE),
+    (OSError, Exit.USAGE),  # a file that cannot be read or written
+)
+"""The first class that fits decides, so a class stands before the ones it derives from."""
 
 
 def exit_code(error: BaseException) -> Exit:
-    """The exit code for an error of the library."""
-    from qianfan import errors
-
-    if isinstance(error, (errors.MissingCredentialsError, errors.AuthError)):
-        return Exit.CREDENTIALS
-    if isinstance(error, errors.RequestError):
-        return Exit.NETWORK
-    if isinstance(error, (errors.InvalidArgumentError, errors.MissingExtraError)):
-        return Exit.USAGE
-    return Exit.FAILED
+    """The exit code for an error."""
+    return next((code for kind, code in _CODES if isinstance(error, kind)), Exit.FAILED)

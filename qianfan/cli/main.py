@@ -6,31 +6,34 @@ Nothing heavy is imported before a command needs it, so `qianfan --help` answers
 from __future__ import annotations
 
 import sys
+import traceback
 from typing import Annotated, Any, NoReturn
 
 try:
     import typer
-except ImportError:  # pragma: no cover - the extra is installed wherever the tests run
-    sys.stderr.write("the command line needs an extra: pip install 'qianfan[cli]'\n")
+except ModuleNotFoundError as missing:
+    # The entry point imports this module, so there is no later place for the message.
+    sys.stderr.write(f"Error: the command line needs {missing.name}: pip install 'qianfan[cli]'\n")
     sys.exit(2)
 
 from qianfan import __version__
 from qianfan.cli import emulator, quickstart, trainer
 from qianfan.cli.exits import TABLE, Exit, exit_code
+from qianfan.cli.invocation import Invocation
+from qianfan.cli.lines import LogLevel, log_lines, show_from
+from qianfan.errors import QianfanError, describe
 
 app = typer.Typer(
     name="qianfan",
-    help=f"Fine-tune large language models on Baidu's Qianfan platform.\n\n{TABLE}\n\nExample: qianfan quickstart",
+    help=f"Fine-tune large language models on Baidu's Qianfan platform.\n\n{TABLE}",
+    epilog="Example: qianfan quickstart",
     no_args_is_help=True,
-    add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-app.command("quickstart")(quickstart.quickstart)
+app.command("quickstart", epilog=quickstart.EXAMPLE)(quickstart.quickstart)
 app.add_typer(emulator.app, name="emulator")
 app.add_typer(trainer.app, name="trainer")
-
-_wants_traceback = False
 
 
 def _show_version(asked: bool) -> None:
@@ -41,23 +44,31 @@ def _show_version(asked: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     access_key: Annotated[str | None, typer.Option(help="Access Key of the account.", show_default=False)] = None,
     secret_key: Annotated[str | None, typer.Option(help="Secret Key of the account.", show_default=False)] = None,
     ak: Annotated[str | None, typer.Option(help="API Key of an application.", show_default=False)] = None,
     sk: Annotated[str | None, typer.Option(help="Secret Key of an application.", show_default=False)] = None,
-    enable_traceback: Annotated[bool, typer.Option(help="Show where an error came from.")] = False,
-    log_level: Annotated[str | None, typer.Option(help="Show log lines from this level on: DEBUG, INFO, …")] = None,
+    enable_traceback: Annotated[
+        bool, typer.Option("--enable-traceback", help="Show where an error came from.", show_default=False)
+    ] = False,
+    log_level: Annotated[
+        LogLevel,
+        typer.Option(
+            help="Show log lines from DEBUG, INFO, WARNING, ERROR or CRITICAL on.",
+            metavar="LEVEL",
+            case_sensitive=False,
+        ),
+    ] = LogLevel.WARNING,
     version: Annotated[
         bool, typer.Option("--version", "-v", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Keys may also come from QIANFAN_ACCESS_KEY and QIANFAN_SECRET_KEY, or from a .env file."""
-    global _wants_traceback
-    _wants_traceback = enable_traceback
-    if log_level is not None:
-        from qianfan.utils.logging import enable_log
-
-        enable_log(log_level.upper())
+    # The help text is the app's own. Keys on a command line can be read by others on the machine, so the environment
+    # is the usual place; these options beat it.
+    context.ensure_object(Invocation).shows_tracebacks = enable_traceback
+    if log_level is not LogLevel.WARNING:
+        show_from(log_level)
     given = {"ACCESS_KEY": access_key, "SECRET_KEY": secret_key, "AK": ak, "SK": sk}
     chosen = {name: value for name, value in given.items() if value is not None}
     if chosen:
@@ -73,29 +84,48 @@ def main() -> NoReturn:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command and return its exit code. Errors of the library become one readable line on stderr."""
-    try:
-        done: Any = app(arguments, standalone_mode=False)
-    except KeyboardInterrupt:
-        sys.stderr.write("Interrupted.\n")
-        return Exit.INTERRUPTED
-    except Exception as error:
-        return _explain(error)
-    return int(done) if isinstance(done, int) else Exit.OK
+    """Run one command and return its exit code. An error becomes one readable line on stderr."""
+    invocation = Invocation()
+    with log_lines():
+        try:
+            done: Any = app(arguments, prog_name="qianfan", standalone_mode=False, obj=invocation)
+            code = int(done) if isinstance(done, int) else Exit.OK
+        except KeyboardInterrupt:
+            code = Exit.INTERRUPTED
+        except Exception as error:
+            if invocation.shows_tracebacks:
+                traceback.print_exc()
+            code = _explain(error)
+    for line in invocation.last_words:
+        sys.stderr.write(f"{line}\n")
+    return code
 
 
 def _explain(error: Exception) -> int:
-    # Wrong options come as exceptions of the library behind typer, which show themselves.
-    show, code = getattr(error, "show", None), getattr(error, "exit_code", None)
-    if show is not None and code is not None:
-        show()
-        return int(code)
-    from qianfan.errors import QianfanError
-
-    if _wants_traceback or not isinstance(error, (QianfanError, OSError)):
-        raise error
-    sys.stderr.write(f"Error: {error}\n")
+    """Say what is wrong, and return the exit code."""
+    # What typer raises for wrong options comes from one of two libraries, depending on its version.
+    wrong_options = getattr(error, "format_message", None)
+    if wrong_options is not None:
+        return _explain_usage(error, wrong_options())
+    text = describe(error)
+    if not isinstance(error, (QianfanError, OSError)):
+        text = (
+            f"unexpected {type(error).__name__}: {text}. This is a mistake in qianfan; --enable-traceback shows where"
+        )
+    sys.stderr.write(f"Error: {text}\n")
     return exit_code(error)
+
+
+def _explain_usage(error: Exception, message: str) -> int:
+    # Without any argument the message is the help, which some versions of typer have shown by now.
+    if type(error).__name__ == "NoArgsIsHelpError":
+        sys.stdout.write(message)
+        return Exit.USAGE
+    context = getattr(error, "ctx", None)
+    hint = f" ({context.command_path} --help shows the options)" if context is not None else ""
+    line = " ".join(message.replace("Value error, ", "").split()).rstrip(".")
+    sys.stderr.write(f"Error: {line}{hint}\n")
+    return Exit.USAGE
 
 
 if __name__ == "__main__":

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
 from rich.table import Table
+from rich.text import Text
+
+from qianfan._clock import SYSTEM_CLOCK, Clock
 
 if TYPE_CHECKING:
     from qianfan.pipeline import Event
 
-STEPS = {
+NAMES = {
     "LoadDataSetAction": "dataset",
     "TrainAction": "training",
     "ModelPublishAction": "model",
     "DeployAction": "service",
 }
+"""What the steps of a trainer are called here, by class."""
 
-_MARKS = {"Preceding": "…", "Running": "…", "Done": "✓", "Error": "✗", "Stopped": "■"}
-_STYLES = {"Done": "green", "Error": "bold red", "Stopped": "yellow"}
-
+_BAR = 20
+"""Columns of a progress bar."""
 
 _UNBROKEN = 10_000
 """Columns where nobody looks: a line in a log or a pipe must stay one line."""
@@ -58,14 +65,71 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -
     for heading in columns.values():
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*("" if row.get(key) is None else str(row[key]) for key in columns))
+        table.add_row(*(Text("" if row.get(key) is None else str(row[key])) for key in columns))
     out().print(table)
+
+
+def print_facts(facts: Mapping[str, Any]) -> None:
+    """Names and values below each other; values that say nothing are left out."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in facts.items():
+        if value not in (None, "", {}, []):
+            table.add_row(name, Text(str(value)))
+    out().print(table)
+
+
+# --- progress ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Step:
+    """How one step of a run stands, as its events tell it.
+
+    state: of the latest event. percent: 0 to 100, None where it is not known. over: whether no event will follow.
+    """
+
+    name: str
+    state: str
+    detail: str
+    percent: int | None
+    began: datetime
+    latest: datetime
+
+    @property
+    def over(self) -> bool:
+        return self.state in ("Done", "Error", "Stopped")
+
+    def seconds(self, now: datetime | None = None) -> float:
+        """How long it has been at work: until now, or until its latest event."""
+        end = self.latest if now is None or self.over else now
+        return max(0.0, (end - self.began).total_seconds())
+
+    def after(self, event: Event) -> Step:
+        """The step as it stands after a further event of it."""
+        state = event.action_state.value
+        percent = 100 if state == "Done" else event.progress
+        return Step(self.name, state, _detail(event), percent, self.began, event.timestamp)
+
+    @classmethod
+    def of(cls, event: Event, before: Step | None) -> Step | None:
+        """The step that an event is about; None for events of the run as a whole.
+
+        before: the step as it stood until then.
+        """
+        kind = event.action_class.__name__ if event.action_class is not None else ""
+        if kind not in NAMES:
+            return None
+        start = before or cls(NAMES[kind], "", "", None, event.timestamp, event.timestamp)
+        return start.after(event)
 
 
 class Progress(Protocol):
     """Somebody to tell about the events of a run."""
 
-    def tell(self, event: Event) -> None: ...
+    def tell(self, event: Event) -> None:
+        """Hear one event."""
 
 
 class PlainProgress:
@@ -73,60 +137,72 @@ class PlainProgress:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._last: dict[str, str] = {}
+        self._steps: dict[str, Step] = {}
 
     def tell(self, event: Event) -> None:
-        step = _step_of(event)
+        """Print a line, unless nothing has changed since the step's last one."""
+        before = self._steps.get(event.action_id)
+        step = Step.of(event, before)
         if step is None:
             return
-        text = _line_of(event)
-        if self._last.get(step) != text:
-            self._last[step] = text
-            self._console.print(f"{step:<9} {text}", markup=False)
+        self._steps[event.action_id] = step
+        if before is None or (before.state, before.detail) != (step.state, step.detail):
+            self._console.print(f"{step.name:<9}{step.seconds():>7.1f} s  {step.detail}", markup=False)
 
 
 class LiveProgress:
     """One line for each step that changes in place, for terminals."""
 
-    def __init__(self, console: Console) -> None:
-        from rich.live import Live
-
-        self._console = console
-        self._rows: dict[str, tuple[str, str, int | None, float]] = {}
-        self._ended: dict[str, float] = {}
-        self.live = Live(get_renderable=self._table, console=console, refresh_per_second=8, transient=False)
+    def __init__(self, console: Console, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
+        self._steps: dict[str, Step] = {}
+        unicode = not console.options.ascii_only
+        self._marks = {"Done": "✓", "Error": "✗", "Stopped": "■"} if unicode else {}
+        self._spinner = Spinner("dots" if unicode else "line", style="cyan")
+        # Log lines are kept above the view, unless they go to a file anyway.
+        self.live = Live(get_renderable=self._table, console=console, redirect_stderr=sys.stderr.isatty())
 
     def tell(self, event: Event) -> None:
-        step = _step_of(event)
-        if step is None:
-            return
-        state = event.action_state.value
-        started = self._rows[step][3] if step in self._rows else time.monotonic()
-        percent = event.progress if event.progress is not None else (100 if state == "Done" else None)
-        if percent is None and step in self._rows:
-            percent = self._rows[step][2]
-        self._rows[step] = (state, _line_of(event), percent, started)
-        if state in ("Done", "Error", "Stopped"):
-            self._ended[step] = time.monotonic()
+        """Change the step's line."""
+        step = Step.of(event, self._steps.get(event.action_id))
+        if step is not None:
+            self._steps[event.action_id] = step
 
     def _table(self) -> Table:
-        from rich.progress_bar import ProgressBar
-        from rich.text import Text
-
-        table = Table.grid(padding=(0, 1))
-        for step, (state, text, percent, started) in self._rows.items():
-            style = _STYLES.get(state, "cyan")
-            over = step in self._ended
-            seconds = self._ended.get(step, time.monotonic()) - started
-            pulse = percent is None and not over
-            table.add_row(
-                Text(_MARKS[state], style=style),
-                Text(step, style="bold"),
-                ProgressBar(completed=percent or 0, width=20, pulse=pulse, complete_style=style, finished_style=style),
-                Text(f"{seconds:5.1f} s", style="dim"),
-                Text(text, style=style if state in ("Error", "Stopped") else "", overflow="fold"),
-            )
+        table = Table.grid(padding=(0, 1), expand=True)
+        # Only what a step says may be cut where the terminal is narrow.
+        for width in (1, max(map(len, NAMES.values())), _BAR):
+            table.add_column(width=width, no_wrap=True)
+        for width in (4, 9):
+            table.add_column(width=width, no_wrap=True, justify="right")
+        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        now = self._clock.wall()
+        for step in [*self._steps.values()]:
+            table.add_row(*self._cells(step, now))
         return table
+
+    def _cells(self, step: Step, now: datetime) -> list[RenderableType]:
+        style = _STYLES.get(step.state, "cyan")
+        mark = Text(self._marks.get(step.state, step.state[0]), style=style) if step.over else self._spinner
+        bar = ProgressBar(
+            completed=step.percent or 0,
+            width=_BAR,
+            pulse=step.percent is None and not step.over,
+            complete_style=style,
+            finished_style=style,
+            pulse_style=style,
+        )
+        percent = "" if step.percent is None else f"{step.percent}%"
+        detail = Text(step.detail, style=style if step.state in ("Error", "Stopped") else "")
+        return [mark, Text(step.name, style="bold"), bar, Text(percent), _elapsed(step.seconds(now)), detail]
+
+
+_STYLES = {"Done": "green", "Error": "bold red", "Stopped": "yellow"}
+
+
+def _elapsed(seconds: float) -> Text:
+    minutes, rest = divmod(round(seconds), 60)
+    return Text(f"{seconds:.1f} s" if seconds < 60 else f"{minutes}:{rest:02d} min", style="dim")
 
 
 @contextmanager
@@ -140,19 +216,20 @@ def progress(console: Console, *, plain: bool = False) -> Generator[Progress, No
         yield view
 
 
-def _step_of(event: Event) -> str | None:
-    return STEPS.get(event.action_class.__name__) if event.action_class is not None else None
+# --- what an event says -------------------------------------------------------------------------------------------
 
 
-def _line_of(event: Event) -> str:
-    """What an event says, without the class and id that the library puts before it."""
+def _detail(event: Event) -> str:
+    """What an event says in one line, without the class and id that the library puts before it."""
     state = event.action_state.value
     if state == "Preceding":
         return "started"
     if state == "Done":
         return _made(event.data)
+    if state == "Stopped":
+        return "interrupted"  # whether the remote work goes on is not the event's to know
     _, _, detail = (event.description or "").partition(": ")
-    return detail or state.lower()
+    return " ".join(detail.split()) or state.lower()
 
 
 def _made(data: Mapping[str, Any]) -> str:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from qianfan.cli.exits import Exit
+
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from qianfan.config import Settings
     from qianfan.dataset import Dataset
+    from qianfan.emulator import Emulator
     from qianfan.trainer import LLMFinetune
 
 MODEL = "ERNIE-Speed-8K"
+EXAMPLE = 'Example: qianfan quickstart --pace instant --question "What is an epoch?"'
+
+_SECONDS_BETWEEN_LOOKS = 0.2
 
 
 def quickstart(
@@ -22,82 +32,112 @@ def quickstart(
     question: Annotated[
         str | None, typer.Option(help="What to ask at the end; the first row's own when left out.", show_default=False)
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document; progress goes to stderr.")] = False,
 ) -> None:
     """Train, publish, deploy and ask a model in an emulated platform inside this process.
 
-    Needs no account and no network. The emulator simulates the training, and says so.
-
-    Example: qianfan quickstart --pace instant --question "What is an epoch?"
+    Needs no account and no network, and reads no settings. The emulator simulates the training, and says so.
     """
-    from qianfan._transport import Client
-    from qianfan.cli.output import err, out, print_json, progress
-    from qianfan.config import default_settings
+    from qianfan.cli.output import err, out
     from qianfan.dataset import Dataset
     from qianfan.emulator import Emulator, sample_path
+
+    console = err() if json else out()
+    with Emulator(pace, activate=False) as emulator:
+        dataset = Dataset.load(data_file=file or sample_path())
+        asked = question or _first_question(dataset)
+        if not json:
+            _introduce(console, dataset)
+        trainer = _train(dataset, emulator, console, plain=json)
+        if json:
+            _print_document(trainer, dataset, asked)
+        else:
+            _converse(trainer, asked, console)
+
+
+def _introduce(console: Console, dataset: Dataset) -> None:
+    console.print(f"Training {MODEL} on {len(dataset)} rows of {Path(dataset.name).name}", style="bold", markup=False)
+    console.print("The platform is an emulator in this process; its training is simulated.\n", style="dim")
+
+
+def _train(dataset: Dataset, emulator: Emulator, console: Console, *, plain: bool) -> LLMFinetune:
+    from qianfan._sync import run_sync
+    from qianfan._transport import Client
+    from qianfan.cli.output import progress
     from qianfan.model import DeployConfig, ServiceType
     from qianfan.trainer import LLMFinetune
 
-    console = err() if json else out()
-    with Emulator(pace=pace):
-        dataset = Dataset.load(data_file=file or sample_path())
-        rows = len(dataset)
-        if not json:
-            console.print(f"[bold]qianfan quickstart[/bold]: {rows} rows of {Path(dataset.name).name} → {MODEL}")
-            console.print("[dim]An emulated platform in this process; its training is simulated.[/dim]\n")
-        asked = question or _first_question(dataset)
-        with progress(console, plain=json) as view:
+    try:
+        with progress(console, plain=plain) as view:
             trainer = LLMFinetune(
                 MODEL,
                 dataset,
                 deploy_config=DeployConfig(service_type=ServiceType.Chat, endpoint_suffix="quickstart"),
                 event_handler=view.tell,
                 name="demo",
-                # The platform ends with this process, so there is nothing to come back to.
-                client=Client(default_settings().replace(disable_cache=True)),
-            ).run()
-        result: Any = trainer.result[0]
-        request = {"messages": [{"role": "user", "content": asked}]}
-        if json:
-            answer = result["service"].exec(request)["result"]
-            print_json(_document(trainer, rows, asked, answer))
-            return
-        console.print(f"\n[bold]You[/bold]    {asked}")
-        console.print("[bold]Model[/bold]  ", end="")
-        for piece in result["service"].exec(request, stream=True):
-            console.print(piece["result"], end="", markup=False)
-        console.print(
-            "\n[dim](simulated: true. The emulator recognises questions of your rows; nothing was computed.)[/dim]\n"
-        )
-    console.print(_NEXT_STEPS)
+                client=Client(_settings(emulator)),
+            )
+            # Not trainer.run(), whose Ctrl-C tells how to come back: here the platform ends with the process.
+            return run_sync(trainer.arun)
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted. The emulated platform has ended with this command; nothing goes on.\n")
+        raise typer.Exit(Exit.INTERRUPTED) from None
+
+
+def _settings(emulator: Emulator) -> Settings:
+    """The emulator's settings and nothing from outside, so that no stray variable can spoil a first impression."""
+    from qianfan.config import Settings
+
+    intervals = {name: _SECONDS_BETWEEN_LOOKS for name in Settings.model_fields if name.endswith("_polling_interval")}
+    given = {name.lower(): value for name, value in emulator.settings.items()}
+    return Settings(**{**intervals, **given, "disable_cache": True})
 
 
 def _first_question(dataset: Dataset) -> str:
     """A question that the data answer."""
-    row = dataset[0]
-    turn = row[0] if isinstance(row, list) else row
-    return str(turn.get("prompt", "hi"))
+    row = next(iter(dataset), None)
+    turn = row[0] if isinstance(row, list) and row else row
+    return str(turn.get("prompt", "hi")) if isinstance(turn, dict) else "hi"
 
 
-def _document(trainer: LLMFinetune, rows: int, question: str, answer: str) -> dict[str, Any]:
+def _request(question: str) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": question}]}
+
+
+def _converse(trainer: LLMFinetune, question: str, console: Console) -> None:
+    """Ask the deployed service, show the answer as it comes, and say how to go on."""
     result: Any = trainer.result[0]
-    plain = {key: value for key, value in result.items() if key not in ("model", "service")}
-    return {
-        "simulated": True,
-        "train_type": trainer.train_type,
-        "rows": rows,
-        "status": trainer.status.value,
-        "result": plain,
-        "question": question,
-        "answer": answer,
-    }
+    console.print("\n[bold]You[/bold]    ", end="")
+    console.print(question, markup=False, soft_wrap=True)
+    console.print("[bold]Model[/bold]  ", end="")
+    for piece in result["service"].exec(_request(question), stream=True):
+        console.print(piece["result"], end="", markup=False, soft_wrap=True)
+    console.print(f"\n[dim]{_HONEST}[/dim]\n\n{_NEXT_STEPS}", soft_wrap=True)
+
+
+def _print_document(trainer: LLMFinetune, dataset: Dataset, question: str) -> None:
+    from qianfan.cli.output import print_json
+
+    result: Any = trainer.result[0]
+    answer = result["service"].exec(_request(question))["result"]
+    print_json(
+        {
+            "simulated": True,
+            "train_type": trainer.train_type,
+            "rows": len(dataset),
+            "status": trainer.status.value,
+            "result": {key: value for key, value in result.items() if key not in ("model", "service")},
+            "question": question,
+            "answer": answer,
+        }
+    )
 
 
 _HONEST = "(simulated: true. The emulator recognises questions of your rows; nothing was computed.)"
 
-_NEXT_STEPS = """[bold]Next[/bold]
-  the same over HTTP      qianfan emulator serve --pace demo
+_NEXT_STEPS = f"""[bold]Next[/bold]
   with your own rows      qianfan quickstart --file rows.jsonl
+  the same over HTTP      qianfan emulator serve
   on the real platform    export QIANFAN_ACCESS_KEY=… QIANFAN_SECRET_KEY=… QIANFAN_BOS_BUCKET=…
-                          qianfan trainer run --train-type ERNIE-Speed-8K --dataset-file rows.jsonl
+                          qianfan trainer run --train-type {MODEL} --dataset-file rows.jsonl
 """

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
+import math
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +13,25 @@ import pytest
 
 from qianfan import __version__
 from qianfan.cli import main
-from qianfan.emulator import Emulator
-from tests.support.served import environment, served_emulator
+from qianfan.cli.exits import Exit
+from qianfan.emulator import Emulator, sample_path
+from qianfan.utils.logging import logger
+
+MODEL_AND_DATA = ["--train-type", "ERNIE-Speed-8K", "--dataset-id", "111"]
+
+
+COMMANDS = [
+    ["quickstart"],
+    ["emulator"],
+    ["emulator", "serve"],
+    ["trainer"],
+    ["trainer", "run"],
+    ["trainer", "finetune"],
+    ["trainer", "resume"],
+    ["trainer", "list"],
+    ["trainer", "info"],
+    ["trainer", "stop"],
+]
 
 
 def qianfan(*arguments: str) -> int:
@@ -38,33 +53,45 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.strip() == __version__
 
 
-@pytest.mark.parametrize(
-    "command",
-    [[], ["quickstart"], ["emulator"], ["emulator", "serve"], ["trainer"], ["trainer", "run"], ["trainer", "finetune"],
-     ["trainer", "list"], ["trainer", "info"]],
-)  # fmt: skip
-def test_every_command_explains_itself(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert qianfan(*command, "--help") == 0
+@pytest.mark.parametrize("command", [[], *COMMANDS])
+@pytest.mark.parametrize("asking", ["-h", "--help"])
+def test_every_command_explains_itself(command: list[str], asking: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With what it does, its options, and an example at the end."""
+    assert qianfan(*command, asking) == 0
     shown = capsys.readouterr().out
     assert "Usage: " in shown
-    if len(command) == 2 and command != ["trainer", "finetune"]:
-        assert "Example:" in shown
+    assert " ".join(shown.split()).rpartition("Example: ")[2].startswith("qianfan ")
 
 
-def test_help_loads_nothing_heavy() -> None:
-    code = """
-import sys
-from qianfan.cli.main import run
-assert run(["--help"]) == 0
-heavy = [name for name in ("httpx", "pydantic", "anyio", "starlette", "uvicorn") if name in sys.modules]
-assert heavy == [], heavy
-"""
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, stdout=subprocess.DEVNULL)
+def test_the_help_tells_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    qianfan("--help")
+    shown = " ".join(capsys.readouterr().out.split())
+    assert all(f" {code.value} " in shown for code in Exit)
 
 
-def test_a_wrong_option_is_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert qianfan("quickstart", "--paec", "instant") == 2
-    assert "--pace" in capsys.readouterr().err
+@pytest.mark.parametrize("group", [[], ["trainer"], ["emulator"]])
+def test_a_group_without_a_command_shows_its_help(group: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert qianfan(*group) == 2
+    assert "Usage: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["quickstart", "--paec", "instant"], "--pace"),
+        (["trian"], "trainer"),
+        (["--log-level", "loud", "trainer", "list"], "'loud' is not one of"),
+        (["emulator", "serve", "--port", "70000"], "65535"),
+    ],
+)
+def test_wrong_options_are_one_line_with_the_way_to_the_help(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert qianfan(*arguments) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("Error: ")
+    assert says in line
+    assert line.endswith("--help shows the options)")
 
 
 # --- quickstart ----------------------------------------------------------------------------------------------------
@@ -115,19 +142,17 @@ def test_quickstart_with_an_unknown_pace(capsys: pytest.CaptureFixture[str]) -> 
     assert "instant" in capsys.readouterr().err
 
 
-def test_ctrl_c_in_quickstart(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "qianfan.cli.main", "quickstart", "--pace", "3600"]
-    env = {**os.environ, "PYTHONUNBUFFERED": "1", "HOME": str(tmp_path)}
-    process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("dataset"):
-            process.send_signal(signal.SIGINT)
-            break
-    _, errors = process.communicate(timeout=20)
-    assert process.returncode == 130
-    assert "Interrupted" in errors
-    assert "Traceback" not in errors
+def test_quickstart_reads_no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A stray variable or file cannot spoil it, and it leaves nothing behind."""
+    monkeypatch.setenv("QIANFAN_TRAIN_STATUS_POLLING_INTERVAL", "often")
+    (tmp_path / ".env").write_text("QIANFAN_CONSOLE_API_BASE_URL=nonsense\n")
+    assert qianfan("quickstart", "--pace", "instant") == 0
+    assert [path.name for path in tmp_path.iterdir()] == [".env"]
+
+
+def test_a_question_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert qianfan("quickstart", "--pace", "instant", "--question", "[bold]什么是 LoRA?[/]") == 0
+    assert "You    [bold]什么是 LoRA?[/]\n" in capsys.readouterr().out
 
 
 # --- trainer -------------------------------------------------------------------------------------------------------
@@ -156,6 +181,70 @@ def test_a_run_and_what_is_remembered_of_it(emulator: Emulator, capsys: pytest.C
 
     assert qianfan("trainer", "info", "--task-id", document["result"]["task_id"]) == 0
     assert "run_status" in capsys.readouterr().out
+
+
+def test_info_about_a_task_is_one_request(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    assert qianfan("trainer", "run", *MODEL_AND_DATA, "--json") == 0
+    task = json.loads(capsys.readouterr().out)["task_id"]
+    before = len(emulator.requests)
+    assert qianfan("trainer", "info", "--task-id", task, "--json") == 0
+    assert [request.name for request in emulator.requests[before:]] == ["DescribeFineTuningTask"]
+
+
+def test_with_json_everything_else_goes_to_stderr(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    assert qianfan("trainer", "run", *MODEL_AND_DATA, "--deploy-service-type", "Chat", "--json") == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["service_id"] in emulator.services
+    steps = list(dict.fromkeys(line.split()[0] for line in captured.err.splitlines()))
+    assert steps == ["dataset", "training", "model", "service"]
+
+
+def test_a_file_is_uploaded_first(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["trainer", "run", "--train-type", "ERNIE-Speed-8K", "--dataset-file", str(sample_path()), "--json"]
+    assert qianfan(*command) == 0
+    [version] = json.loads(capsys.readouterr().out)["result"]["datasets"]["versions"]
+    assert emulator.datasets[version["versionId"]].rows == 146
+
+
+def test_options_replace_values_of_the_file_before_the_checks(emulator: Emulator, tmp_path: Path) -> None:
+    """A value that could not be used does not matter when it is replaced, whatever name the file has for it."""
+    (tmp_path / "config.json").write_text('{"epochs": -1, "maxSeqLen": 2048}')
+    options = ["--train-config-file", str(tmp_path / "config.json"), "--train-epoch", "2"]
+    assert qianfan("trainer", "run", *MODEL_AND_DATA, *options) == 0
+    [task] = emulator.tasks.values()
+    assert (task.hyper_parameters["epoch"], task.hyper_parameters["maxSeqLen"]) == (2, 2048)
+
+
+def test_coming_back_after_the_time_is_up(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """--timeout leaves the training alone, and `trainer resume` waits for the same one."""
+    emulator.training.script(after_looks=math.inf, times=1)
+    assert qianfan("trainer", "run", *MODEL_AND_DATA, "--timeout", "0.5") == 124
+    *_, error, way_back = capsys.readouterr().err.splitlines()
+    assert error.startswith("Error: no end within 0.5 s")
+    [task_id] = emulator.tasks
+
+    assert qianfan("trainer", "list", "--json") == 0
+    [listed] = json.loads(capsys.readouterr().out)
+    assert listed["task_id"] == task_id
+    assert way_back == f"Go on with: qianfan trainer resume --trainer-id {listed['id']}"
+
+    assert qianfan("trainer", "stop", "--trainer-id", listed["id"], "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"task_id": task_id, "stopped": True}
+    assert qianfan("trainer", "resume", "--trainer-id", listed["id"]) == 1
+    assert "'Stopped'" in capsys.readouterr().err
+
+    assert qianfan("trainer", "resume", "--trainer-id", listed["id"], "--resubmit", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["id"] == listed["id"]
+    assert document["task_id"] != task_id
+    assert len(emulator.tasks) == 2
+
+
+def test_stopping_what_is_over_says_so(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    assert qianfan("trainer", "run", *MODEL_AND_DATA, "--json") == 0
+    task = json.loads(capsys.readouterr().out)["task_id"]
+    assert qianfan("trainer", "stop", "--task-id", task) == 1
+    assert task in capsys.readouterr().err
 
 
 def test_all_options_reach_the_platform(emulator: Emulator, tmp_path: Path) -> None:
@@ -234,8 +323,24 @@ def test_all_options_reach_the_platform(emulator: Emulator, tmp_path: Path) -> N
         pytest.param(
             ["--train-type", "ERNIE-Speed-8K", "--dataset-id", "111", "--on-interrupt", "panic"],
             2,
-            "neither detach nor stop",
+            "'panic' is not one of 'detach', 'stop'",
             id="interrupt",
+        ),
+        pytest.param(["--train-type", "ERNIE-Speed-8K", "--dataset-id", "rows"], 2, "begins with ds-", id="no id"),
+        pytest.param(
+            ["--train-type", "ERNIE-Speed-8K", "--dataset-bos-path", "rows"], 2, "bos:/bucket/path", id="no path"
+        ),
+        pytest.param(
+            ["--train-type", "ERNIE-Speed-8K", "--dataset-id", "111", "--train-config-file", "nowhere.yaml"],
+            2,
+            "nowhere.yaml",
+            id="no configuration file",
+        ),
+        pytest.param(
+            ["--train-type", "ERNIE-Speed-8K", "--dataset-id", "111", "--deploy-replicas", "0"],
+            2,
+            "replicas",
+            id="no replica",
         ),
     ],
 )
@@ -251,8 +356,24 @@ def test_bad_input_is_one_readable_line(
 
 def test_a_failed_job(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
     emulator.training.script(ends="Failed", reason="loss is NaN")
-    assert qianfan("trainer", "run", "--train-type", "ERNIE-Speed-8K", "--dataset-id", "111") == 1
-    assert "loss is NaN" in capsys.readouterr().err
+    assert qianfan("trainer", "run", *MODEL_AND_DATA, "--json") == 1
+    captured = capsys.readouterr()
+    assert "loss is NaN" in captured.err
+    document = json.loads(captured.out)
+    assert document["task_id"] in emulator.tasks
+    assert document["status"] == "TrainFailed"
+    assert document["error"]["type"] == "TrainJobFailedError"
+
+
+def test_warnings_are_shown_and_the_logger_is_left_as_it_was(
+    emulator: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (logger.level, list(logger.handlers))
+    assert qianfan("trainer", "run", "--train-type", "Nobody-8K", "--dataset-id", "111") == 1
+    assert "[WARNING]" in capsys.readouterr().err
+    assert qianfan("--log-level", "info", "trainer", "run", *MODEL_AND_DATA) == 0
+    assert "[INFO]" in capsys.readouterr().err
+    assert (logger.level, list(logger.handlers)) == before
 
 
 def test_missing_and_wrong_keys(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
@@ -277,54 +398,49 @@ def test_a_platform_that_cannot_be_reached(monkeypatch: Any, capsys: pytest.Capt
 def test_nothing_has_run_yet(capsys: pytest.CaptureFixture[str]) -> None:
     assert qianfan("trainer", "list") == 0
     assert "No trainer has run" in capsys.readouterr().out
+    assert qianfan("trainer", "list", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+@pytest.mark.parametrize("command", ["info", "stop"])
+def test_which_trainer_or_task(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for choice in ([], ["--trainer-id", "nobody", "--task-id", "task-1"]):
+        assert qianfan("trainer", command, *choice) == 2
+        assert "--trainer-id or --task-id" in capsys.readouterr().err
+    assert qianfan("trainer", command, "--trainer-id", "nobody") == 2
+    assert "'nobody'" in capsys.readouterr().err
+
+
+def test_coming_back_to_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+    assert qianfan("trainer", "resume", "--trainer-id", "nobody") == 2
+    assert "nobody" in capsys.readouterr().err
+
+
+def test_tracebacks_on_request(capsys: pytest.CaptureFixture[str]) -> None:
+    assert qianfan("--enable-traceback", "trainer", "info", "--trainer-id", "nobody") == 2
+    assert "Traceback" in capsys.readouterr().err
     assert qianfan("trainer", "info", "--trainer-id", "nobody") == 2
-    assert qianfan("trainer", "info") == 2
+    assert "Traceback" not in capsys.readouterr().err
 
 
-def test_tracebacks_on_request(emulator: Emulator) -> None:
-    from qianfan.errors import InvalidArgumentError
-
-    with pytest.raises(InvalidArgumentError):
-        qianfan("--enable-traceback", "trainer", "info", "--trainer-id", "nobody")
-    assert qianfan("trainer", "info", "--trainer-id", "nobody") == 2
-
-
-# --- in processes of their own ------------------------------------------------------------------------------------
-
-
-@pytest.mark.socket
-def test_serve_in_one_process_and_train_in_another(tmp_path: Path) -> None:
-    with served_emulator("--pace", "instant") as exports:
-        command = [sys.executable, "-m", "qianfan.cli.main", "trainer", "run", "--train-type", "ERNIE-Speed-8K"]
-        env = environment({**exports, "HOME": str(tmp_path)})
-        done = subprocess.run(
-            [*command, "--dataset-id", "111", "--json"], env=env, capture_output=True, text=True, check=True
-        )
-        assert json.loads(done.stdout)["status"] == "ModelPublished"
-        for secret in ("QIANFAN_SECRET_KEY", "QIANFAN_SK"):
-            if secret in exports:
-                assert exports[secret] not in done.stdout + done.stderr
-
-
-@pytest.mark.socket
-def test_ctrl_c_leaves_the_training_and_tells_the_way_back(tmp_path: Path) -> None:
-    with served_emulator("--pace", "3600") as exports:
-        command = [sys.executable, "-m", "qianfan.cli.main", "trainer", "run", "--train-type", "ERNIE-Speed-8K"]
-        env = environment({**exports, "HOME": str(tmp_path)})
-        process = subprocess.Popen(
-            [*command, "--dataset-id", "111"], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("training") and ("Running" in line or "Waiting" in line):
-                process.send_signal(signal.SIGINT)
-                break
-        _, errors = process.communicate(timeout=20)
-    assert process.returncode == 130
-    assert ".resume()" in errors
-    assert "Traceback" not in errors
+# --- emulator ------------------------------------------------------------------------------------------------------
 
 
 def test_serving_to_other_machines_must_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     assert qianfan("emulator", "serve", "--host", "0.0.0.0", "--port", "0") == 2
     assert "allow" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert qianfan("emulator", "serve", "--port", str(port)) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"127.0.0.1:{port}" in line
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert qianfan("emulator", "serve", "--port", "0", "--data-dir", str(tmp_path / "file")) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert str(tmp_path / "file") in line
