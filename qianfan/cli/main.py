@@ -117,10 +117,11 @@ def _explain(error: Exception) -> int:
 
 
 def _explain_usage(error: Exception, message: str) -> int:
-    # Without any argument the message is the help, which some versions of typer have shown by now.
+    # Without any argument the message is the help, which typer has shown by now, except without rich. Older versions
+    # call that a success.
     if type(error).__name__ == "NoArgsIsHelpError":
         sys.stdout.write(message)
-        return Exit.USAGE
+        return Exit.OK
     context = getattr(error, "ctx", None)
     hint = f" ({context.command_path} --help shows the options)" if context is not None else ""
     line = " ".join(message.replace("Value error, ", "").split()).rstrip(".")
