@@ -10,6 +10,7 @@ from qianfan._transport import Client
 from qianfan.errors import (
     APIError,
     AuthError,
+    InternalError,
     InvalidArgumentError,
     ModelPublishFailedError,
     ServiceDeployFailedError,
@@ -177,7 +178,9 @@ class Model:
     async def _first_version(self, set_id: str) -> str:
         found = await self._platform.models_v2.describe_set(set_id)
         if not found.model_ids:
-            raise InvalidArgumentError(f"model set {set_id!r} holds no version yet")
+            raise InternalError(
+                f"model set {set_id!r} was made, but holds no version yet; publishing again looks for it"
+            )
         return found.model_ids[0]
 
     async def _until_trained(self, tell: Tell) -> Task:

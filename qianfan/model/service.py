@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from qianfan._sync import run_sync
-from qianfan._transport import Client
-from qianfan.errors import InvalidArgumentError, ServiceDeployFailedError
+from qianfan._transport import Client, Outcome, outcome_of
+from qianfan.errors import InvalidArgumentError, QianfanError, ServiceDeployFailedError
 from qianfan.model.configs import DeployConfig
 from qianfan.model.consts import ServiceType
 from qianfan.model.waiting import Tell, silent, watch, word
@@ -162,9 +162,14 @@ class Service:
             mine = [one for one in await self._named(name) if one.model_id == model_id and one.service_id not in known]
             return mine[-1].service_id if mine else None
 
-        return await create_once(
-            create, find, what="service", name=name, clock=self._platform.client.clock, look_first=look_first
-        )
+        try:
+            return await create_once(
+                create, find, what="service", name=name, clock=self._platform.client.clock, look_first=look_first
+            )
+        except QianfanError as error:
+            if outcome_of(error) is not Outcome.UNKNOWN:
+                self._token = None  # nothing was ordered, so there is nothing to look for next time
+            raise
 
     async def _named(self, name: str) -> list[ServiceDetail]:
         """The account's services of exactly this name; the platform's own filter also matches parts of names."""

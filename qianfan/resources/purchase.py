@@ -14,6 +14,8 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+import anyio
+
 from qianfan._clock import Clock
 from qianfan._transport import Outcome, outcome_of
 from qianfan.errors import APIError, OutcomeUnknownError, QianfanError, is_retryable
@@ -59,17 +61,21 @@ async def create_once(
     """Create a thing, or adopt it if an earlier try already did.
 
     find: looks for the thing by its name; None when it is not there.
-    look_first: an earlier attempt was interrupted, so look before creating.
+    look_first: an earlier attempt was interrupted, and its order may still be on its way, so look for as long as after
+        an unknown outcome before creating.
     exists_already: recognises the platform's own refusal of a second one, which stands if none of ours is found.
     settle: seconds to go on looking after an unknown outcome.
 
     Raises OutcomeUnknownError when nothing shows up in time. It is not ordered again: it may exist and cost money.
     """
-    if look_first and (found := await find()) is not None:
-        logger.info("found %s %r of an earlier attempt; using it", what, name)
-        return found
+    if look_first:
+        logger.info("an earlier attempt may have ordered %s %r; looking for it for up to %g s", what, name, settle)
+        found = await _look(find, clock, settle, must_see=True)
+        if found is not None:
+            logger.info("found %s %r of an earlier attempt; using it", what, name)
+            return found
     try:
-        return await create()
+        return await _uncancelled(create)
     except QianfanError as error:
         if isinstance(error, APIError) and exists_already(error) and (found := await find()) is not None:
             logger.info("%s %r exists already; using it", what, name)
@@ -88,6 +94,13 @@ async def create_once(
     return found
 
 
+async def _uncancelled(create: Callable[[], Awaitable[Made]]) -> Made:
+    """A cancellation must not lose the answer: what was made would run and cost without anybody knowing its id."""
+    with anyio.CancelScope(shield=True):
+        return await create()
+    raise AssertionError("a shielded scope that nobody cancels does not swallow anything")
+
+
 def _unknown(what: str, name: str, seen: str) -> OutcomeUnknownError:
     return OutcomeUnknownError(
         f"creating {what} {name!r} got no clear answer, and {seen}. It was not ordered again, since it may exist and "
@@ -97,16 +110,23 @@ def _unknown(what: str, name: str, seen: str) -> OutcomeUnknownError:
     )
 
 
-async def _look(find: Callable[[], Awaitable[Made | None]], clock: Clock, settle: float) -> Made | None:
+async def _look(
+    find: Callable[[], Awaitable[Made | None]], clock: Clock, settle: float, *, must_see: bool = False
+) -> Made | None:
+    """Look until something is found or the time is up. must_see: raise if the last look failed and so saw nothing."""
     started, wait = clock.monotonic(), 1.0
     while True:
+        failure: QianfanError | None = None
+        found: Made | None = None
         try:
             found = await find()
         except QianfanError as error:
             if not is_retryable(error):
                 raise
-            found = None  # a look that failed proves nothing
+            failure = error  # a look that failed proves nothing
         if found is not None or clock.monotonic() - started >= settle:
+            if failure is not None and must_see:
+                raise failure
             return found
         await clock.sleep(wait)
         wait = min(wait * 2, 10.0)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from pydantic import AliasChoices, Field, PrivateAttr
 
-from qianfan._transport import Client
-from qianfan.errors import InvalidArgumentError, TrainJobFailedError
+from qianfan._transport import Client, Outcome, outcome_of
+from qianfan.errors import InvalidArgumentError, QianfanError, TrainJobFailedError
 from qianfan.model import DeployConfig, Model, Service
 from qianfan.model.waiting import watch, word
 from qianfan.pipeline import Action, Context
@@ -43,18 +44,27 @@ def platform_of(ctx: Context) -> Platform:
     raise InvalidArgumentError(f"start the run with a Client, not with {type(ctx.client).__name__}")
 
 
-async def _token(ctx: Context, what: str) -> tuple[str, bool]:
-    """The token of something this action creates, and whether an earlier attempt may have used it.
+@asynccontextmanager
+async def _ordering(ctx: Context, what: str, mark: Any) -> AsyncGenerator[tuple[Any, bool], None]:
+    """Order something under a mark that finds it again; gives the mark, and whether an earlier attempt used it.
 
-    It is noted before anything is sent under it.
+    The mark is noted before anything is sent, and forgotten when the platform clearly did nothing: then the next
+    attempt has nothing to look for.
     """
-    key = f"{what}_token"
-    known = ctx.notes.get(key)
-    if known is not None:
-        return str(known), True
-    token = token_for(ctx.state.bus.run_id, ctx.action.id, what)
-    await ctx.note(**{key: token})
-    return token, False
+    known = ctx.notes.get(what)
+    if known is None:
+        await ctx.note(**{what: mark})
+    try:
+        yield (mark, False) if known is None else (known, True)
+    except QianfanError as error:
+        if outcome_of(error) is not Outcome.UNKNOWN:
+            await ctx.note(**{what: None})
+        raise
+
+
+def _token(ctx: Context, what: str) -> str:
+    """The end of a name that only this attempt uses."""
+    return token_for(ctx.state.bus.run_id, ctx.action.id, what)
 
 
 class LoadDataSetAction(Action[PlatformDataset]):
@@ -221,24 +231,24 @@ class TrainAction(Action[TrainedJob]):
         # Going on in the same mode happens inside the same job, as the platform's own console does it.
         if base is not None and base.train_mode == self.train_mode:
             return base.job_id
-        token, again = await _token(ctx, "job")
-        name = name_with(token, self.job_name or model)
+        async with _ordering(ctx, "job_token", _token(ctx, "job")) as (token, again):
+            name = name_with(token, self.job_name or model)
 
-        async def create() -> str:
-            description = self.job_description or None
-            created = await platform.finetune.create_job(
-                name=name, model=model, train_mode=self.train_mode, description=description
-            )
-            return created.job_id
+            async def create() -> str:
+                description = self.job_description or None
+                created = await platform.finetune.create_job(
+                    name=name, model=model, train_mode=self.train_mode, description=description
+                )
+                return created.job_id
 
-        async def find() -> str | None:
-            async with aclosing(platform.finetune.jobs()) as jobs:
-                async for job in jobs:
-                    if job.name == name:
-                        return job.job_id
-            return None
+            async def find() -> str | None:
+                async with aclosing(platform.finetune.jobs()) as jobs:
+                    async for job in jobs:
+                        if job.name == name:
+                            return job.job_id
+                return None
 
-        return await create_once(create, find, what="job", name=name, clock=platform.client.clock, look_first=again)
+            return await create_once(create, find, what="job", name=name, clock=platform.client.clock, look_first=again)
 
     async def _start_task(
         self,
@@ -251,11 +261,8 @@ class TrainAction(Action[TrainedJob]):
     ) -> str:
         resources = self.resource_config or config.resource_config
         # In a job of its own any task is this one; in a job that others use, only one that was not there before.
-        again = "tasks_before" in ctx.notes
-        if not again:
-            before = [task.task_id async for task in platform.finetune.tasks(job_id)] if self.previous_task_id else []
-            await ctx.note(tasks_before=before)
-        known = set(ctx.notes["tasks_before"])
+        shared = self.previous_task_id is not None and ctx.notes.get("tasks_before") is None
+        before = [task.task_id async for task in platform.finetune.tasks(job_id)] if shared else []
 
         async def create() -> str:
             created = await platform.finetune.create_task(
@@ -271,13 +278,15 @@ class TrainAction(Action[TrainedJob]):
             )
             return created.task_id
 
-        async def find() -> str | None:
-            mine = [task.task_id async for task in platform.finetune.tasks(job_id) if task.task_id not in known]
-            return mine[-1] if mine else None  # newest first, so the last one is the one that was made first
+        async with _ordering(ctx, "tasks_before", before) as (known, again):
 
-        return await create_once(
-            create, find, what="training task in job", name=job_id, clock=platform.client.clock, look_first=again
-        )
+            async def find() -> str | None:
+                mine = [task.task_id async for task in platform.finetune.tasks(job_id) if task.task_id not in known]
+                return mine[-1] if mine else None  # newest first, so the last one is the one that was made first
+
+            return await create_once(
+                create, find, what="training task in job", name=job_id, clock=platform.client.clock, look_first=again
+            )
 
     async def _until_over(self, platform: Platform, task_id: str, ctx: Context) -> Task:
         def tell(task: Task) -> None:
@@ -303,7 +312,7 @@ class TrainAction(Action[TrainedJob]):
             return
         status = word(task.run_status)
         extra = task.model_extra or {}
-        reason = str(extra.get("reason") or extra.get("failReason") or extra.get("errMsg") or "")
+        reason = str(extra.get("errMessage") or extra.get("errMsg") or extra.get("failReason") or "")
         raise TrainJobFailedError(
             f"training task {task.task_id!r} of job {task.job_id!r} ended as {status!r}"
             + (f": {reason}" if reason else "")
@@ -338,15 +347,15 @@ class ModelPublishAction(Action[PublishedModel]):
         ids = {"task_id": job.task_id, "job_id": job.job_id}
         ctx.report(f"publishing task {job.task_id} as a model", ids)
         model = Model(notes.get("set_id"), notes.get("model_id"), **ids, client=platform.client)
-        token, again = await _token(ctx, "model")
-        await model.apublish(
-            self.model_name,
-            step=self.step,
-            tell=lambda description, data: ctx.report(description, {**ids, "state": data}),
-            token=token,
-            look_first=again,
-            noted=lambda set_id, model_id: ctx.note(set_id=set_id, model_id=model_id),
-        )
+        async with _ordering(ctx, "model_token", _token(ctx, "model")) as (token, again):
+            await model.apublish(
+                self.model_name,
+                step=self.step,
+                tell=lambda description, data: ctx.report(description, {**ids, "state": data}),
+                token=token,
+                look_first=again,
+                noted=lambda set_id, model_id: ctx.note(set_id=set_id, model_id=model_id),
+            )
         logger.info("model %s (set %s) is ready", model.id, model.set_id)
         return PublishedModel.of(model, job)
 
@@ -364,13 +373,13 @@ class DeployAction(Action[DeployedService]):
         service = Service(
             notes.get("service_id"), model=model.model, deploy_config=self.deploy_config, client=platform.client
         )
-        token, again = await _token(ctx, "service")
-        await service.adeploy(
-            tell=lambda description, data: ctx.report(description, {"model": model.model, "state": data}),
-            token=token,
-            look_first=again,
-            noted=lambda service_id: ctx.note(service_id=service_id),
-        )
+        async with _ordering(ctx, "service_token", _token(ctx, "service")) as (token, again):
+            await service.adeploy(
+                tell=lambda description, data: ctx.report(description, {"model": model.model, "state": data}),
+                token=token,
+                look_first=again,
+                noted=lambda service_id: ctx.note(service_id=service_id),
+            )
         model.model.service = service
         logger.info("service %s answers at endpoint %s", service.id, service.endpoint)
         return DeployedService.of(service, model)

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anyio
+
 from qianfan._sync import in_thread
 from qianfan.dataset import Dataset, QianfanDataSource
 from qianfan.dataset.sources import FileDataSource, LocalSource
@@ -42,6 +44,36 @@ def check_template(dataset: Any, template: DataTemplateType) -> None:
             check_template(one, template)
     elif isinstance(dataset, Dataset):
         _check(dataset.template_type, template, dataset.name)
+
+
+async def check_files(dataset: Any) -> None:
+    """Refuse files that are not there before anything is asked or sent. Raises InvalidArgumentError."""
+    given = dataset.datasets if isinstance(dataset, DatasetConfig) else dataset
+    for one in given if isinstance(given, (list, tuple)) else [given]:
+        source = None if isinstance(one, str) and one.startswith("bos:") else _source_of(one)
+        if isinstance(source, FileDataSource) and not await anyio.Path(source.path).exists():
+            await in_thread(source.open)
+
+
+def _source_of(dataset: Any) -> LocalSource | QianfanDataSource:
+    if isinstance(dataset, Dataset):
+        dataset = dataset.inner_data_source_cache
+    if isinstance(dataset, (LocalSource, QianfanDataSource)):
+        return dataset
+    if isinstance(dataset, int):
+        return QianfanDataSource(dataset)
+    if isinstance(dataset, str) and (dataset.isdigit() or dataset.startswith("ds-")):
+        return QianfanDataSource(dataset)
+    if isinstance(dataset, str) and dataset.startswith(LOST):
+        raise InvalidArgumentError(
+            f"the rows of {dataset.removeprefix(LOST)!r} were in the memory of a process that has ended; "
+            "make the trainer anew with them"
+        )
+    if isinstance(dataset, (str, Path)):
+        return FileDataSource(dataset)
+    raise InvalidArgumentError(
+        f"{dataset!r} is no dataset: give a Dataset, an id (a number or 'ds-…'), a file, or 'bos:/bucket/path'"
+    )
 
 
 def _check(found: DataTemplateType | int | None, wanted: DataTemplateType | None, name: str) -> None:
@@ -81,30 +113,10 @@ class _Loading:
     async def place_of(self, dataset: Any) -> str:
         if isinstance(dataset, str) and dataset.startswith("bos:"):
             return str(BosPath.parse(dataset))
-        source = self._source_of(dataset)
+        source = _source_of(dataset)
         if isinstance(source, LocalSource):
             return await self._release(await self._upload(source))
         return await self._release(source)
-
-    def _source_of(self, dataset: Any) -> LocalSource | QianfanDataSource:
-        if isinstance(dataset, Dataset):
-            dataset = dataset.inner_data_source_cache
-        if isinstance(dataset, (LocalSource, QianfanDataSource)):
-            return dataset
-        if isinstance(dataset, int):
-            return QianfanDataSource(dataset)
-        if isinstance(dataset, str) and (dataset.isdigit() or dataset.startswith("ds-")):
-            return QianfanDataSource(dataset)
-        if isinstance(dataset, str) and dataset.startswith(LOST):
-            raise InvalidArgumentError(
-                f"the rows of {dataset.removeprefix(LOST)!r} were in the memory of a process that has ended; "
-                "make the trainer anew with them"
-            )
-        if isinstance(dataset, (str, Path)):
-            return FileDataSource(dataset)
-        raise InvalidArgumentError(
-            f"{dataset!r} is no dataset: give a Dataset, an id (a number or 'ds-…'), a file, or 'bos:/bucket/path'"
-        )
 
     # --- upload ---------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,14 +74,28 @@ async def reopen(path: Path) -> FileSnapshot:
     return await FileSnapshot.open(path)
 
 
+def is_id(key: str) -> bool:
+    """Whether a key of a result names something that exists on the platform."""
+    return key.endswith("_id") or key == "service_endpoint"
+
+
+def ids_in_notes(notes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The ids that steps noted, under the keys of a result."""
+    renamed = {"set_id": "model_set_id"}
+    found = {renamed.get(key, key): value for facts in notes for key, value in facts.items() if is_id(key)}
+    return {key: value for key, value in found.items() if value is not None}
+
+
 def known_trainers(settings: Settings) -> list[dict[str, Any]]:
     """What the files say about their trainers, the latest first. Files that cannot be read are left out."""
     found: list[dict[str, Any]] = []
     for file in folder(settings).glob("*.json"):
         try:
-            about = json.loads(file.read_text(encoding="utf-8"))["about"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            about, noted = content["about"], ids_in_notes(content["notes"].values())
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             logger.warning("%s is skipped: %s", file, error)
             continue
-        found.append({**about, "file": str(file)})
+        # A process that was killed could not write what it knew, but every step notes its ids before it uses them.
+        found.append({**about, "ids": {**noted, **(about.get("ids") or {})}, "file": str(file)})
     return sorted(found, key=lambda about: str(about.get("updated", "")), reverse=True)

@@ -53,9 +53,9 @@ from qianfan.trainer.catalog import Catalog, ModelInfo
 from qianfan.trainer.configs import CorpusConfig, ResourceConfig
 from qianfan.trainer.consts import TrainStatus
 from qianfan.trainer.handlers import Filtered
-from qianfan.trainer.loading import check_template
+from qianfan.trainer.loading import check_files, check_template
 from qianfan.trainer.pipeline import Pipeline
-from qianfan.trainer.state import copy_to, known_trainers, open_snapshot, reopen, state_file
+from qianfan.trainer.state import copy_to, ids_in_notes, is_id, known_trainers, open_snapshot, reopen, state_file
 from qianfan.trainer.status import Status, status_after, status_named
 from qianfan.utils.logging import logger
 
@@ -281,17 +281,24 @@ class Trainer:
 
     def info(self) -> dict[str, Any]:
         """What there is to know about this trainer, as JSON values."""
-        made = self.made_so_far
         return {
             "id": self.id,
             "kind": type(self).__name__,
             "name": self.name,
             "train_type": self.train_type,
             "status": self.status.value,
-            **{key: value for key, value in made.items() if key.endswith("_id") or key == "service_endpoint"},
-            "task_id": self.train_action.task_id or made.get("task_id"),
-            "job_id": self.train_action.job_id or made.get("job_id"),
+            "task_id": None,
+            "job_id": None,
+            **self._ids(),
         }
+
+    def _ids(self) -> dict[str, Any]:
+        """What exists on the platform because of this trainer, as far as it is known."""
+        if self._snapshot is None:
+            return {}
+        noted = ids_in_notes(self._snapshot.notes(action.id) for action in self.actions)
+        made = {key: value for key, value in self.made_so_far.items() if is_id(key)}
+        return {**noted, **made}
 
     def get_log(self) -> dict[str, str | None]:
         """Where the training log and the loss curves of the latest run can be seen."""
@@ -353,7 +360,9 @@ class Trainer:
         with anyio.move_on_after(timeout) as scope:
             await self._go(client, input, on_interrupt, handler_errors)
         if scope.cancelled_caught:
-            error = ActionTimeoutError(f"no end within {timeout:g} s; {self._where()}. resume() comes back to it")
+            error = ActionTimeoutError(
+                f"no end within {timeout:g} s; {self._where(' goes on')}. resume() comes back to it"
+            )
             self.result = [TrainResult(error=error)]
             raise error
         return self
@@ -523,8 +532,6 @@ class Trainer:
         return [about for about in known_trainers(default_settings()) if about.get("kind") in names]
 
     def _about(self) -> dict[str, Any]:
-        made = self.made_so_far
-        ids = {key: value for key, value in made.items() if key.endswith("_id") or key == "service_endpoint"}
         return {
             "kind": type(self).__name__,
             "id": self.id,
@@ -532,7 +539,7 @@ class Trainer:
             "train_type": self.train_type,
             "status": self._status.value,
             "updated": SYSTEM_CLOCK.wall().isoformat(timespec="seconds"),
-            "ids": {**ids, **{k: v for k in ("job_id", "task_id") if (v := getattr(self.train_action, k)) is not None}},
+            "ids": self._ids(),
             "spec": self._spec,
         }
 
@@ -555,6 +562,7 @@ class Trainer:
         if self._snapshot is None:
             self._snapshot = await open_snapshot(client.settings, self.id, self._about())
         try:
+            await self._check_first(Platform(client))
             async with start(
                 self.pipeline,
                 *self._handlers,
@@ -578,6 +586,13 @@ class Trainer:
             self._flight, self._stop_wanted = None, False
             await self._keep()
 
+    async def _check_first(self, platform: Platform) -> None:
+        """Find out what the platform will refuse before a file is uploaded for it. Not for a run that is resumed."""
+        assert self._snapshot is not None
+        if self.load_data_action.id not in self._snapshot:
+            await check_files(self.load_data_action.dataset)
+            await self.train_action.check_with_platform(platform)
+
     def _observe(self, event: Event) -> None:
         self._status = status_after(event) or self._status
 
@@ -596,17 +611,17 @@ class Trainer:
         if flight is None:
             return INTERRUPT_PATIENCE
         if on_interrupt == "stop":
-            _say(f"Interrupted: stopping {self._where()}. Ctrl-C again leaves at once.")
+            _say(f"Interrupted: stopping {self._where('')}. Ctrl-C again leaves at once.")
         else:
-            _say(f"Interrupted: {self._where()}. Come back with {self._come_back()}")
+            _say(f"Interrupted: {self._where(' goes on')}. Come back with {self._come_back()}")
         flight.stop(on_interrupt)
         return STOP_PATIENCE if on_interrupt == "stop" else INTERRUPT_PATIENCE
 
-    def _where(self) -> str:
-        action = self.train_action
-        if action.task_id is None:
-            return f"trainer {self.id} has no training task yet"
-        return f"trainer {self.id}, task {action.task_id} of job {action.job_id} goes on"
+    def _where(self, fate: str) -> str:
+        ids = self._ids()
+        if "task_id" not in ids:
+            return f"trainer {self.id}, which has no training task yet"
+        return f"trainer {self.id}: task {ids['task_id']} of job {ids['job_id']}{fate}"
 
     def _come_back(self) -> str:
         if isinstance(self._snapshot, FileSnapshot):

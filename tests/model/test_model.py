@@ -13,6 +13,7 @@ from qianfan._transport import Client
 from qianfan.emulator import Emulator
 from qianfan.errors import (
     APIError,
+    InternalError,
     InvalidArgumentError,
     ModelPublishFailedError,
     ServiceDeployFailedError,
@@ -101,7 +102,7 @@ async def test_what_is_not_there_yet(client: Client, platform: Platform) -> None
     with pytest.raises(InvalidArgumentError, match="has no version id"):
         await Model(task_id="task-1", client=client).adetail()
     empty = await platform.models_v2.create_set("empty")
-    with pytest.raises(InvalidArgumentError, match="holds no version yet"):
+    with pytest.raises(InternalError, match="holds no version yet"):
         await Model(empty, client=client).aids()
     with pytest.raises(APIError, match="amv-none"):
         await Model("amv-none", client=client).aauto_complete_info()

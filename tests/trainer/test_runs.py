@@ -9,6 +9,7 @@ from contextlib import aclosing
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 
 from qianfan.emulator import Emulator
@@ -22,6 +23,7 @@ from qianfan.errors import (
 from qianfan.pipeline import ActionState, Event
 from qianfan.trainer import DeployConfig, LLMFinetune
 from qianfan.trainer.consts import ServiceStatus, TrainStatus
+from tests.support.transport import Meddling, Passing
 
 pytestmark = pytest.mark.anyio
 
@@ -354,6 +356,54 @@ async def test_a_paid_call_without_effect_is_not_repeated_blindly_either(call: s
     assert emulator.count(call) == 1
     await trainer.aresume()
     assert (len(emulator.jobs), len(emulator.tasks), len(emulator.models), len(emulator.services)) == (1, 1, 1, 1)
+
+
+@pytest.mark.parametrize("on_cancel", ["stop", "detach"])
+async def test_an_order_that_is_on_its_way_is_not_lost_by_stopping(on_cancel: str, emulator: Emulator) -> None:
+    """Its answer is waited for, so that the task is known, and stopped if that was asked for."""
+    from qianfan import Client
+
+    emulator.training.script(after_looks=math.inf)
+    arrived, go_on = anyio.Event(), anyio.Event()
+
+    async def hold(request: httpx.Request, pass_on: Passing) -> httpx.Response:
+        response = await pass_on(request)
+        arrived.set()
+        await go_on.wait()
+        return response
+
+    transport = Meddling(emulator.transport(), "CreateFineTuningTask", hold)
+    trainer = LLMFinetune(MODEL, 111, client=Client(transport=transport))
+    async with anyio.create_task_group() as group:
+        group.start_soon(trainer.arun)
+        await arrived.wait()
+        trainer._flight.stop(on_cancel)
+        go_on.set()
+    [task] = emulator.tasks.values()
+    assert task.state == ("Stopped" if on_cancel == "stop" else "Running")
+    assert trainer.info()["task_id"] == task.id
+
+
+async def test_a_killed_process_is_still_listed_with_its_ids(emulator: Emulator) -> None:
+    """What was noted before the end is enough; nothing was written at the end."""
+    trainer = await LLMFinetune(MODEL, 111).arun()
+    path = await trainer.asave()
+    content = json.loads(path.read_text())
+    content["about"]["ids"] = {}
+    path.write_text(json.dumps(content))
+    [listed] = LLMFinetune.list()
+    assert listed["ids"]["task_id"] == trainer.output["task_id"]
+    assert listed["ids"]["model_set_id"] == trainer.output["model_set_id"]
+
+
+async def test_nothing_is_uploaded_for_a_run_that_the_platform_will_refuse(emulator: Emulator, tmp_path: Any) -> None:
+    from qianfan.errors import ValidationError
+
+    rows = "".join(json.dumps([{"prompt": f"q{n}", "response": [[f"a{n}"]]}]) + "\n" for n in range(40))
+    (tmp_path / "rows.jsonl").write_text(rows)
+    with pytest.raises(ValidationError, match="epoch"):
+        await LLMFinetune(MODEL, tmp_path / "rows.jsonl", {"epoch": 999, "peft_type": "LoRA"}).arun()
+    assert emulator.buckets == {}
 
 
 def _quick() -> Any:

@@ -104,14 +104,12 @@ def describe_task(call: Call) -> JSON:
     entry = {**_task_entry(account, task), "vdlLink": curve_page(call, task), "simulated": True}
     if task.state == "Running":
         entry["runProgress"] = f"{percent_of(account, task)}%"
-    if task.state == "Failed":
-        # The platform's own page of a failed task names the reason; under which key is not established.
-        entry["reason"] = task.reason or task.work.reason
     if task.state == "Done":
         scores = training.metrics(task, account.seed)
         entry |= {"metrics": scores} if scores else {}
         entry["checkpointList"] = training.checkpoints(task, account.seed)
     if task.reason:
+        # The platform tells it too, but under which key is not established.
         entry["errMessage"] = task.reason
     return entry
 
