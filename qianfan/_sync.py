@@ -6,18 +6,20 @@ calls work in scripts, in threads and inside a running loop such as a notebook's
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import suppress
 from typing import Any, ParamSpec, TypeVar
 
 import anyio
 import anyio.from_thread
 import anyio.to_thread
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio.from_thread import BlockingPortal
+from anyio.lowlevel import RunVar
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 P = ParamSpec("P")
@@ -32,31 +34,40 @@ class _Bridge:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._stack: ExitStack | None = None
         self._portal: BlockingPortal | None = None
-        self._thread_id: int | None = None
+        self._thread: threading.Thread | None = None
 
     def portal(self) -> BlockingPortal:
         with self._lock:
-            if self._portal is None:
-                self._stack = ExitStack()
-                self._portal = self._stack.enter_context(start_blocking_portal("asyncio", name="qianfan"))
-                self._thread_id = self._portal.call(threading.get_ident)
+            if self._portal is None or self._thread is None or not self._thread.is_alive():
+                ready: Future[BlockingPortal] = Future()
+                self._thread = threading.Thread(target=anyio.run, args=(_serve, ready), name="qianfan", daemon=True)
+                self._thread.start()
+                self._portal = ready.result()
             return self._portal
 
     def is_this_thread(self) -> bool:
-        return self._thread_id == threading.get_ident()
+        return threading.current_thread() is self._thread
 
     def close(self) -> None:
-        """End the loop, cancelling what still runs in it."""
+        """End the loop, cancelling what still runs in it. What does not end in time ends with the process."""
         with self._lock:
-            stack, self._stack, self._portal, self._thread_id = self._stack, None, None, None
-            if stack is not None:
-                stack.close()
+            portal, thread, self._portal, self._thread = self._portal, self._thread, None, None
+        if portal is None or thread is None or not thread.is_alive():
+            return
+        with suppress(RuntimeError):
+            portal.start_task_soon(portal.stop, True)
+        thread.join(INTERRUPT_PATIENCE)
 
     def forget(self) -> None:
         # A forked child has the objects but not the thread, and the lock may be held by a thread that is gone.
         self.__init__()  # type: ignore[misc]  # starting over is exactly what a child needs
+
+
+async def _serve(ready: Future[BlockingPortal]) -> None:
+    async with BlockingPortal() as portal:
+        ready.set_result(portal)
+        await portal.sleep_until_stopped()
 
 
 _bridge = _Bridge()
@@ -163,12 +174,34 @@ async def in_thread(function: Callable[..., T], *args: Any) -> T:
     return await anyio.to_thread.run_sync(function, *args, abandon_on_cancel=True)
 
 
+_user_threads: RunVar[anyio.CapacityLimiter] = RunVar("qianfan_user_threads")
+_MOST_USER_THREADS = 256
+
+
+async def in_user_thread(function: Callable[..., T], *args: Any) -> T:
+    """Run a user's blocking code in a worker thread; a cancelled caller leaves it behind.
+
+    It has threads apart from those of the library: code that waits for a blocking call of the library must not hold
+    the very thread that the call needs.
+    """
+    try:
+        limiter = _user_threads.get()
+    except LookupError:
+        limiter = anyio.CapacityLimiter(_MOST_USER_THREADS)
+        _user_threads.set(limiter)
+    return await anyio.to_thread.run_sync(function, *args, abandon_on_cancel=True, limiter=limiter)
+
+
 class LoopHandle:
     """The event loop and thread a piece of work runs on, for others that want to tell it something."""
 
     def __init__(self) -> None:
         self._token = anyio.lowlevel.current_token()
         self._thread_id = threading.get_ident()
+        try:
+            self._asyncio_loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+        except RuntimeError:
+            self._asyncio_loop = None
 
     async def acall(self, function: Callable[[], Awaitable[T]]) -> T:
         """Await an async function there, from a coroutine on any loop."""
@@ -183,5 +216,8 @@ class LoopHandle:
     def call(self, function: Callable[[], T]) -> T:
         """Call a function on that loop and return what it returned, from any thread."""
         if threading.get_ident() == self._thread_id:
+            if self._asyncio_loop is not None:
+                # A signal handler runs while the loop sleeps, and nothing else would wake it.
+                self._asyncio_loop.call_soon_threadsafe(lambda: None)
             return function()
         return anyio.from_thread.run_sync(function, token=self._token)

@@ -236,10 +236,10 @@ def list_trainers(json: Json = False) -> None:
     elif not found:
         out().print("No trainer has run on this machine yet.")
     else:
-        print_table([{**facts, "updated": _to_the_minute(facts["updated"])} for facts in found], _COLUMNS)
+        print_table([_for_people(facts) for facts in found], _COLUMNS)
 
 
-_FACTS = ("id", "kind", "name", "train_type", "status", "updated")
+_FACTS = ("id", "kind", "name", "train_type", "status", "left_running", "updated")
 _COLUMNS = {
     "id": "trainer",
     "train_type": "model",
@@ -248,6 +248,11 @@ _COLUMNS = {
     "job_id": "job",
     "task_id": "task",
 }
+
+
+def _for_people(facts: dict[str, Any]) -> dict[str, Any]:
+    status = f"{facts['status']} (left running)" if facts["left_running"] else facts["status"]
+    return {**facts, "status": status, "updated": _to_the_minute(facts["updated"])}
 
 
 def _to_the_minute(moment: str | None) -> str:

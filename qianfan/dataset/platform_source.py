@@ -14,7 +14,8 @@ from qianfan.dataset.sources import LocalSource
 from qianfan.errors import APIError, DatasetExportError, DatasetImportError, DatasetReleaseError, InternalError
 from qianfan.resources import Platform
 from qianfan.resources.console.consts import DataExportStatus, DataImportStatus, DataReleaseStatus
-from qianfan.resources.schemas import DatasetInfo
+from qianfan.resources.schemas import DatasetInfo, ImportErrorLine
+from qianfan.resources.waiting import watch
 from qianfan.utils.logging import logger
 
 OnLook = Callable[[DatasetInfo], object]
@@ -155,15 +156,23 @@ class QianfanDataSource:
 
     async def await_import(self, *, on_look: OnLook | None = None) -> DatasetInfo:
         """Wait for an import that has been started. Raises DatasetImportError."""
-        client = self.platform.client
-        while True:
-            info = await self._look(on_look)
-            if info.import_status == DataImportStatus.Finished:
-                logger.info("dataset %s: import finished, %d rows", info.dataset_id, info.entity_count)
-                return info
-            if info.import_status not in _IMPORT_GOES_ON:
-                raise await self._import_error(info)
-            await client.clock.sleep(client.settings.import_status_polling_interval)
+        interval = self.platform.client.settings.import_status_polling_interval
+        info = await self._watch(lambda info: info.import_status not in _IMPORT_GOES_ON, interval, on_look)
+        if info.import_status != DataImportStatus.Finished:
+            raise await self._import_error(info)
+        logger.info("dataset %s: import finished, %d rows", info.dataset_id, info.entity_count)
+        return info
+
+    async def _watch(
+        self, is_over: Callable[[DatasetInfo], bool], interval: float, on_look: OnLook | None
+    ) -> DatasetInfo:
+        return await watch(
+            self.arefresh,
+            until=is_over,
+            tell=on_look if on_look is not None else lambda info: None,
+            every=interval,
+            client=self.platform.client,
+        )
 
     async def arelease_dataset(self, *, on_look: OnLook | None = None) -> DatasetInfo:
         """Release the version, so that it can be trained on, and wait until it is. One already released stays as it is.
@@ -180,21 +189,19 @@ class QianfanDataSource:
         return await self._await_release(on_look)
 
     async def _await_release(self, on_look: OnLook | None) -> DatasetInfo:
-        client = self.platform.client
-        while True:
-            info = await self._look(on_look)
-            if info.release_status == DataReleaseStatus.Finished:
-                logger.info("dataset %s: released", info.dataset_id)
-                return info
-            # Right after the request the platform may still show the old state.
-            if info.release_status not in (DataReleaseStatus.Running, DataReleaseStatus.NotRelease):
-                raise DatasetReleaseError(
-                    f"dataset {info.dataset_id!r} could not be released (code {info.release_error_code}); "
-                    "it needs a finished import of annotated rows",
-                    dataset_id=info.dataset_id,
-                    code=info.release_error_code,
-                )
-            await client.clock.sleep(client.settings.release_status_polling_interval)
+        interval = self.platform.client.settings.release_status_polling_interval
+        # Right after the request the platform may still show the old state.
+        going_on = (DataReleaseStatus.Running, DataReleaseStatus.NotRelease)
+        info = await self._watch(lambda info: info.release_status not in going_on, interval, on_look)
+        if info.release_status != DataReleaseStatus.Finished:
+            raise DatasetReleaseError(
+                f"dataset {info.dataset_id!r} could not be released (code {info.release_error_code}); "
+                "it needs a finished import of annotated rows",
+                dataset_id=info.dataset_id,
+                code=info.release_error_code,
+            )
+        logger.info("dataset %s: released", info.dataset_id)
+        return info
 
     async def aexport(self, *, on_look: OnLook | None = None) -> DatasetInfo:
         """Have the platform pack the rows into an archive, and wait until it can be downloaded.
@@ -206,22 +213,14 @@ class QianfanDataSource:
 
     async def await_export(self, *, on_look: OnLook | None = None) -> DatasetInfo:
         """Wait for an export that has been started. Raises DatasetExportError."""
-        client = self.platform.client
-        while True:
-            info = await self._look(on_look)
-            if info.export_status == DataExportStatus.Finished:
-                logger.info("dataset %s: exported", info.dataset_id)
-                return info
-            if info.export_status == DataExportStatus.Failed:
-                raise DatasetExportError(
-                    f"dataset {info.dataset_id!r} could not be exported; try it again", dataset_id=info.dataset_id
-                )
-            await client.clock.sleep(client.settings.export_status_polling_interval)
-
-    async def _look(self, on_look: OnLook | None) -> DatasetInfo:
-        info = await self.arefresh()
-        if on_look is not None:
-            on_look(info)
+        interval = self.platform.client.settings.export_status_polling_interval
+        ends = (DataExportStatus.Finished, DataExportStatus.Failed)
+        info = await self._watch(lambda info: info.export_status in ends, interval, on_look)
+        if info.export_status == DataExportStatus.Failed:
+            raise DatasetExportError(
+                f"dataset {info.dataset_id!r} could not be exported; try it again", dataset_id=info.dataset_id
+            )
+        logger.info("dataset %s: exported", info.dataset_id)
         return info
 
     async def _import_error(self, info: DatasetInfo) -> InternalError:
@@ -229,9 +228,7 @@ class QianfanDataSource:
         if info.import_error_code is not None:
             try:
                 report = await self.platform.data.import_error_detail(info.dataset_id, info.import_error_code)
-                detail = [
-                    f"{line.sample_file_name} line {line.text_location}: {line.text_content}" for line in report.content
-                ]
+                detail = [_complaint(line) for line in report.content]
             except APIError as error:
                 # The report is a courtesy; without it the failure itself is still worth telling.
                 logger.debug("no error report for dataset %s: %s", info.dataset_id, error)
@@ -318,3 +315,10 @@ class QianfanDataSource:
     def create_from_bos_file(cls, *args: Any, **options: Any) -> Self:
         """Blocking form of `acreate_from_bos_file`."""
         return run_sync(cls.acreate_from_bos_file, *args, **options)
+
+
+def _complaint(line: ImportErrorLine) -> str:
+    """One line of the platform's error report. A failure of the whole import has no line, only a reason."""
+    where = f"{line.sample_file_name} line {line.text_location}: " if line.text_location else ""
+    reason = str((line.model_extra or {}).get("reason") or "")
+    return where + " ".join(part for part in (reason, line.text_content) if part)

@@ -13,16 +13,17 @@ from qianfan.errors import (
     InternalError,
     InvalidArgumentError,
     ModelPublishFailedError,
+    QianfanError,
     ServiceDeployFailedError,
     TrainJobFailedError,
 )
 from qianfan.model.configs import DeployConfig
 from qianfan.model.service import Service
-from qianfan.model.waiting import Tell, silent, watch, word
 from qianfan.resources.console.consts import ModelState, TrainStatus
 from qianfan.resources.platform import Platform
 from qianfan.resources.purchase import create_once, name_with, token_for
 from qianfan.resources.schemas import ModelVersion, Task
+from qianfan.resources.waiting import Tell, silent, watch, word
 
 Noted: TypeAlias = Callable[[str, str], Awaitable[object]]
 """Hears (set id, version id) as soon as they are known, before anything relies on them."""
@@ -176,7 +177,10 @@ class Model:
         self.set_id, self.id = set_id, version_id or await self._first_version(set_id)
 
     async def _first_version(self, set_id: str) -> str:
-        found = await self._platform.models_v2.describe_set(set_id)
+        try:
+            found = await self._platform.models_v2.describe_set(set_id)
+        except QianfanError as error:
+            raise InternalError(f"model set {set_id!r} exists, but its version cannot be looked up: {error}") from error
         if not found.model_ids:
             raise InternalError(
                 f"model set {set_id!r} was made, but holds no version yet; publishing again looks for it"

@@ -10,12 +10,12 @@ from qianfan._transport import Client, Outcome, outcome_of
 from qianfan.errors import InvalidArgumentError, QianfanError, ServiceDeployFailedError
 from qianfan.model.configs import DeployConfig
 from qianfan.model.consts import ServiceType
-from qianfan.model.waiting import Tell, silent, watch, word
 from qianfan.resources.console.consts import ServiceStatus
 from qianfan.resources.llm import ChatCompletion, Completion, Embedding, Text2Image
 from qianfan.resources.platform import Platform
 from qianfan.resources.purchase import create_once, new_token
 from qianfan.resources.schemas import ServiceDetail
+from qianfan.resources.waiting import Tell, silent, watch, word
 from qianfan.utils.logging import logger
 
 if TYPE_CHECKING:
@@ -142,10 +142,11 @@ class Service:
         stem = model.name or model_id
         name, suffix = config.service_name(stem, token), config.url_suffix(stem, token)
         logger.info("deploying model %s as service %r: buys %s", model_id, name, config.purchase_terms())
+        self._token = token  # before anything is waited for, so that a second call looks instead of ordering
         if config.name and not look_first:
             # A name of the user's own may be in use already; only a service that was not there before is this one.
             self._known = frozenset([service.service_id for service in await self._named(name)])
-        self._token, known = token, self._known
+        known = self._known
 
         async def create() -> str:
             body = config.to_wire(model_set_id=set_id, model_id=model_id, name=name, url_suffix=suffix)

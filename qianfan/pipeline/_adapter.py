@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 from pydantic import PrivateAttr
 
-from qianfan._sync import in_thread
+from qianfan._sync import LoopHandle, in_user_thread
 from qianfan.errors import NotImplmentError, describe
 from qianfan.pipeline._action import Action, Context, new_id
 from qianfan.pipeline._events import ActionState, Event
@@ -34,6 +34,7 @@ class BaseAction:
         self.name = name or ""
         self.event_handler = event_handler
         self._ctx: Context | None = None
+        self._loop: LoopHandle | None = None
 
     def exec(self, input: dict[str, Any] | None = None, **kwargs: Any) -> Any:
         """Do the work. input: what the action before this one made."""
@@ -48,8 +49,10 @@ class BaseAction:
 
     def action_event(self, state: ActionState, msg: str = "", data: Any = None) -> None:
         """Tell handlers that something happened."""
-        if self._ctx is not None:
-            self._ctx.tell(state, msg, data)
+        ctx, loop = self._ctx, self._loop
+        if ctx is not None and loop is not None:
+            # `exec` runs in a worker thread, and the events belong to the loop of the run.
+            loop.call(lambda: ctx.tell(state, msg, data))
         elif self.event_handler is not None:
             text = f"{type(self).__name__}[{self.id}] {msg}"
             self.event_handler.dispatch(Event(type(self), self.id, state, text, data, action_name=self.name))
@@ -100,12 +103,12 @@ class _Adapted(Action[dict[str, Any]]):
         given = dict(previous) if isinstance(previous, Mapping) else {}
         again = ctx.notes.get("started", False) and type(old).resume is not BaseAction.resume
         await ctx.note(started=True)
-        old._ctx = ctx
+        old._ctx, old._loop = ctx, LoopHandle()
         try:
-            async with ctx.if_stopped(in_thread, old.stop):
-                made = await in_thread(functools.partial(old.resume if again else old.exec, input=given))
+            async with ctx.if_stopped(in_user_thread, old.stop):
+                made = await in_user_thread(functools.partial(old.resume if again else old.exec, input=given))
         finally:
-            old._ctx = None
+            old._ctx = old._loop = None
         return cast("dict[str, Any]", made)
 
 

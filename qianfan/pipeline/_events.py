@@ -12,7 +12,7 @@ import math
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, InitVar, dataclass, field
 from datetime import datetime, timezone
 from enum import Enum
 from typing import Any, TypeAlias
@@ -22,7 +22,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from pydantic_core import to_jsonable_python
 
 from qianfan._clock import SYSTEM_CLOCK, Clock
-from qianfan._sync import in_thread, run_sync
+from qianfan._sync import in_user_thread, run_sync
 
 logger = logging.getLogger("qianfan")
 
@@ -70,6 +70,12 @@ class Event:
     run_id: str = ""
     sequence: int = 0
     timestamp: datetime = field(default_factory=_now)
+    state: InitVar[ActionState | None] = None
+    """The older keyword for `action_state`."""
+
+    def __post_init__(self, state: ActionState | None) -> None:
+        if state is not None:
+            object.__setattr__(self, "action_state", state)
 
     def __repr__(self) -> str:
         name = self.action_class.__name__ if self.action_class is not None else "action"
@@ -244,7 +250,7 @@ async def feed(handler: EventHandler, events: MemoryObjectReceiveStream[Event], 
             try:
                 with _handling(event):
                     await _dispatch(handler, event)
-            except Exception as error:
+            except (Exception, SystemExit) as error:  # sys.exit() in a handler is an error of the handler
                 if raise_errors:
                     raise
                 failures += 1
@@ -261,7 +267,7 @@ async def _dispatch(handler: EventHandler, event: Event) -> None:
     if inspect.iscoroutinefunction(handler.dispatch):
         await handler.dispatch(event)
         return
-    answer = await in_thread(handler.dispatch, event)
+    answer = await in_user_thread(handler.dispatch, event)
     # A plain function may still hand back something to await, a functools.partial of an async one for example.
     if inspect.isawaitable(answer):
         await answer

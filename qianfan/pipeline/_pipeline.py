@@ -175,21 +175,30 @@ class _Visits:
 class Run(Generic[Made]):
     """An action in flight.
 
-    events: a stream of its events from the start; it ends when the run is over.
+    events: a stream of its events; it ends when the run is over. Whoever asks for it before waiting for anything sees
+        all of them; without a reader nothing is kept.
     id: names the run in every event.
     """
 
     def __init__(self, action: Action[Made], state: RunState) -> None:
         self.id = state.bus.run_id
         self.action = action
-        self.events: MemoryObjectReceiveStream[Event] = state.bus.subscribe()
+        self._events: MemoryObjectReceiveStream[Event] | None = None
         self.stopped = False
+        self._cut_short = True
         self._state = state
         self._scope = anyio.CancelScope()
         self._loop = LoopHandle()
         self._ended = anyio.Event()
         self._made: Made | None = None
         self._error: BaseException | None = None
+
+    @property
+    def events(self) -> MemoryObjectReceiveStream[Event]:
+        """A stream of the run's events, always the same one."""
+        if self._events is None:
+            self._events = self._state.bus.subscribe()
+        return self._events
 
     @property
     def output(self) -> Made:
@@ -204,6 +213,11 @@ class Run(Generic[Made]):
     def has_ended(self) -> bool:
         """Whether the action is over, however it ended."""
         return self._ended.is_set()
+
+    @property
+    def left_running(self) -> bool:
+        """Whether the run was ended early in such a way that work elsewhere goes on."""
+        return self._cut_short and self._state.on_cancel == "detach" and not self._state.failed
 
     @property
     def error(self) -> BaseException | None:
@@ -234,11 +248,15 @@ class Run(Generic[Made]):
         """Return when the action has ended, however it did. May be awaited on any event loop."""
         await self._loop.acall(self._ended.wait)
 
+    def _close(self) -> None:
+        if self._events is not None:
+            self._events.close()
+
     async def _go(self) -> None:
         try:
             with self._scope:
                 self._made = await perform(self.action, {}, self._state)
-                self.stopped = False  # too late to stop: it was already done
+                self.stopped = self._cut_short = False  # too late to stop: it was already done
         except Exception as error:
             # Kept, not raised: a reader of `events` must see the last ones before the error comes out.
             self._error = error
@@ -276,28 +294,29 @@ async def start(
     state = RunState(bus, snapshot or Snapshot(), client, clock, input, on_cancel)
     run = Run(action, state)
     failure: BaseException | None = None
-    with run.events:
-        try:
-            async with anyio.create_task_group() as group:
-                feeding = [
-                    _Feeding(handler, bus.subscribe(), handler_errors == "raise") for handler in as_handlers(handlers)
-                ]
+    try:
+        async with anyio.create_task_group() as group:
+            feeding = [
+                _Feeding(handler, bus.subscribe(), handler_errors == "raise") for handler in as_handlers(handlers)
+            ]
+            for feeder in feeding:
+                group.start_soon(feeder.go)
+            group.start_soon(run._go)
+            try:
+                yield run
+                await run.wait()
+            except BaseException:
+                run._scope.cancel()
                 for feeder in feeding:
-                    group.start_soon(feeder.go)
-                group.start_soon(run._go)
-                try:
-                    yield run
-                    await run.wait()
-                except BaseException:
-                    run._scope.cancel()
-                    for feeder in feeding:
-                        feeder.hurry(handler_grace)
-                    raise
-                if run.stopped:
-                    for feeder in feeding:
-                        feeder.hurry(handler_grace)
-        except BaseExceptionGroup as group_error:
-            failure = _lone(group_error)
+                    feeder.hurry(handler_grace)
+                raise
+            if run.stopped:
+                for feeder in feeding:
+                    feeder.hurry(handler_grace)
+    except BaseExceptionGroup as group_error:
+        failure = _lone(group_error)
+    finally:
+        run._close()
     if failure is not None:
         raise failure from failure.__cause__
     if run.error is not None:

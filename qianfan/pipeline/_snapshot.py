@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import anyio
 from pydantic import TypeAdapter
+from typing_extensions import Self
 
 from qianfan._sync import in_thread
 from qianfan.errors import InternalError, InvalidArgumentError
@@ -74,7 +75,7 @@ class FileSnapshot(Snapshot):
         self._writing = threading.Lock()
 
     @classmethod
-    async def open(cls, path: str | os.PathLike[str]) -> FileSnapshot:
+    async def open(cls, path: str | os.PathLike[str]) -> Self:
         """Read the file if it is there, else begin an empty one. Raises InvalidArgumentError if it is no snapshot."""
         snapshot = cls(Path(path))
         text = await in_thread(_read_if_there, snapshot.path)
@@ -117,6 +118,13 @@ class FileSnapshot(Snapshot):
         await super().forget(action_id)
         self._encoded.pop(action_id, None)
         await self.save()
+
+    def adopt(self, action_id: str, other: Snapshot, made: Any) -> None:
+        """Take over what another snapshot knows of an action, without writing the file yet."""
+        if notes := other.notes(action_id):
+            self._notes[action_id] = notes
+        if action_id in other:
+            self._encoded[action_id] = _encode(other.output(action_id, made), made)
 
     async def save(self) -> None:
         """Write the file. Called by itself after every change."""

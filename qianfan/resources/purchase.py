@@ -70,7 +70,10 @@ async def create_once(
     """
     if look_first:
         logger.info("an earlier attempt may have ordered %s %r; looking for it for up to %g s", what, name, settle)
-        found = await _look(find, clock, settle, must_see=True)
+        try:
+            found = await _look(find, clock, settle, must_see=True)
+        except QianfanError as error:
+            raise _unknown(what, name, f"looking for it is refused ({error})") from error
         if found is not None:
             logger.info("found %s %r of an earlier attempt; using it", what, name)
             return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
@@ -11,19 +11,19 @@ from pydantic import AliasChoices, Field, PrivateAttr
 from qianfan._transport import Client, Outcome, outcome_of
 from qianfan.errors import InvalidArgumentError, QianfanError, TrainJobFailedError
 from qianfan.model import DeployConfig, Model, Service
-from qianfan.model.waiting import watch, word
 from qianfan.pipeline import Action, Context
 from qianfan.resources import Platform
 from qianfan.resources.console.consts import DataTemplateType, PeftType, TrainMode
 from qianfan.resources.console.consts import TrainStatus as TaskStatus
 from qianfan.resources.purchase import create_once, name_with, token_for
 from qianfan.resources.schemas import Task
+from qianfan.resources.waiting import watch, word
 from qianfan.trainer.artefacts import DeployedService, PlatformDataset, PublishedModel, TrainedJob
 from qianfan.trainer.catalog import Catalog, enforce
 from qianfan.trainer.configs import CorpusConfig, DatasetConfig, ResourceConfig, TrainConfig
 from qianfan.trainer.limits import SERVER
 from qianfan.trainer.listing import current_catalog
-from qianfan.trainer.loading import load_datasets
+from qianfan.trainer.loading import check_files, load_datasets
 from qianfan.utils.logging import logger
 
 __all__ = ["DeployAction", "LoadDataSetAction", "ModelPublishAction", "TrainAction"]
@@ -79,11 +79,15 @@ class LoadDataSetAction(Action[PlatformDataset]):
     dataset_template: DataTemplateType | None = None
     corpus_config: CorpusConfig | None = None
     split_ratio: float | None = Field(default=None, ge=0, le=100)
+    check_first: Callable[[Platform], Awaitable[object]] | None = Field(default=None, exclude=True)
+    """Asked before anything is uploaded, so that a run that must fail later fails now."""
 
     async def run(self, ctx: Context) -> PlatformDataset:
-        config = (
-            self.dataset if isinstance(self.dataset, DatasetConfig) else DatasetConfig(datasets=_listed(self.dataset))
-        )
+        given = self.dataset
+        config = given if isinstance(given, DatasetConfig) else DatasetConfig(datasets=_listed(given))
+        await check_files(config.datasets)
+        if self.check_first is not None:
+            await self.check_first(platform_of(ctx))
         places = await load_datasets(config.datasets, self.dataset_template, platform_of(ctx), ctx)
         split = self.split_ratio if self.split_ratio is not None else DEFAULT_SPLIT_RATIO
         corpus = self.corpus_config or config.corpus_config()
@@ -122,6 +126,7 @@ class TrainAction(Action[TrainedJob]):
     validate_strict: bool = True
 
     _task: Task | None = PrivateAttr(default=None)
+    _said: bool = PrivateAttr(default=False)
     _result: TrainedJob | None = PrivateAttr(default=None)
 
     # --- what older code reads ------------------------------------------------------------------------------
@@ -184,12 +189,20 @@ class TrainAction(Action[TrainedJob]):
     async def check_with_platform(self, platform: Platform) -> Catalog:
         """Hold the configuration against the platform's own limits; one request, or none when they are known."""
         catalog = await current_catalog(platform)
+        self._say_what_is_sent(catalog)
         if self.train_type is not None and self.validate_strict:
             config, scale = self.settled(catalog, self.train_type)
             problems = catalog.check(config, self.train_type, self.train_mode, scale)
             # The built-in limits were checked, and warned about, when the trainer was made.
             enforce([problem for problem in problems if problem.source == SERVER], model=self.train_type)
         return catalog
+
+    def _say_what_is_sent(self, catalog: Catalog) -> None:
+        """Warn, once, that the model has another name now or is not known."""
+        note = catalog.resolve(self.train_type).note if self.train_type is not None else None
+        if note and not self._said:
+            logger.warning("%s", note)
+        self._said = True
 
     # --- work -----------------------------------------------------------------------------------------------
 
@@ -214,8 +227,6 @@ class TrainAction(Action[TrainedJob]):
         if not train_type:
             raise InvalidArgumentError("train_type is missing: name the model to train")
         resolution = catalog.resolve(train_type)
-        if resolution.note:
-            logger.warning("%s", resolution.note)
         config, scale = self.settled(catalog, train_type)
         if self.peft_type is None and (self.train_config is None or self.train_config.peft_type is None):
             logger.info("no peft_type given for %s: training with %s", train_type, word(scale))

@@ -195,6 +195,11 @@ class DeployedService(_Connected):
     published: PublishedModel | None = None
     _service: Service | None = PrivateAttr(default=None)
 
+    def connect(self, client: Client) -> None:
+        super().connect(client)
+        if self.published is not None:
+            self.published.connect(client)
+
     @property
     def origin(self) -> Artefact | None:
         return self.published
@@ -210,6 +215,8 @@ class DeployedService(_Connected):
                 service_type=self.service_type,
                 client=self._client,
             )
+            if self.published is not None:
+                self.published.model.service = self._service
         return self._service
 
     @classmethod

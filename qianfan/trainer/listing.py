@@ -5,7 +5,7 @@ from __future__ import annotations
 from weakref import WeakKeyDictionary
 
 from qianfan._transport import Client
-from qianfan.errors import QianfanError, describe
+from qianfan.errors import MissingCredentialsError, QianfanError, describe
 from qianfan.resources import Platform
 from qianfan.trainer.catalog import Catalog
 from qianfan.utils.logging import logger
@@ -25,6 +25,8 @@ async def current_catalog(platform: Platform) -> Catalog:
         return known[1]
     try:
         catalog = Catalog.from_server(await platform.finetune.supported_models())
+    except MissingCredentialsError:
+        raise  # nothing else will work either
     except QianfanError as error:
         logger.warning("the list of trainable models cannot be had (%s); using the built-in one", describe(error))
         return Catalog.builtin()

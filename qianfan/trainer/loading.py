@@ -46,10 +46,9 @@ def check_template(dataset: Any, template: DataTemplateType) -> None:
         _check(dataset.template_type, template, dataset.name)
 
 
-async def check_files(dataset: Any) -> None:
+async def check_files(datasets: Sequence[Any]) -> None:
     """Refuse files that are not there before anything is asked or sent. Raises InvalidArgumentError."""
-    given = dataset.datasets if isinstance(dataset, DatasetConfig) else dataset
-    for one in given if isinstance(given, (list, tuple)) else [given]:
+    for one in datasets:
         source = None if isinstance(one, str) and one.startswith("bos:") else _source_of(one)
         if isinstance(source, FileDataSource) and not await anyio.Path(source.path).exists():
             await in_thread(source.open)

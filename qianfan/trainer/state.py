@@ -34,44 +34,61 @@ def folder(settings: Settings) -> Path:
     return Path(settings.cache_dir).expanduser() / "trainers"
 
 
-async def open_snapshot(settings: Settings, trainer_id: str, about: dict[str, Any]) -> Snapshot:
-    """A snapshot in the trainer's file, or in memory when the cache is switched off or its folder cannot be used."""
+class TrainerFile(FileSnapshot):
+    """A trainer's file. A full disk or a folder that went away is said once and does not end a run that costs money."""
+
+    _failed = False
+
+    async def save(self) -> None:
+        try:
+            await super().save()
+        except OSError as error:
+            if not self._failed:
+                logger.warning("%s: %s", self.path, _no_way_back(error))
+            self._failed = True
+
+
+def _no_way_back(error: OSError) -> str:
+    return (
+        f"cannot be written ({error.strerror or error}), so this trainer cannot be resumed after the process has "
+        "ended. Set QIANFAN_CACHE_DIR to a folder that can"
+    )
+
+
+async def open_snapshot(settings: Settings, trainer_id: str, about: dict[str, Any], *, anew: bool) -> Snapshot:
+    """A snapshot in the trainer's file, or in memory when the cache is switched off or its folder cannot be used.
+
+    A file of the same trainer is gone on with, unless `anew`. Raises InvalidArgumentError for one with other arguments.
+    """
     if settings.disable_cache:
         return Snapshot()
     file = state_file(settings, trainer_id)
-    try:
-        snapshot = FileSnapshot(file, about)
-        await snapshot.save()
-    except OSError as error:
-        logger.warning(
-            "%s cannot be written (%s): this trainer cannot be resumed after the process has ended. "
-            "Set QIANFAN_CACHE_DIR to a folder that can",
-            file.parent,
-            error.strerror or error,
-        )
-        return Snapshot()
+    if not anew and await anyio.Path(file).exists():
+        known = await TrainerFile.open(file)
+        if known.about.get("spec") != json.loads(json.dumps(about["spec"])):
+            raise InvalidArgumentError(
+                f"trainer {trainer_id!r} exists with other arguments; load it, choose another id, or run(force=True)"
+            )
+        return known
+    snapshot = TrainerFile(file, about)
+    await snapshot.save()
     return snapshot
 
 
 async def copy_to(path: Path, about: dict[str, Any], known: Snapshot | None, pipeline: Pipeline) -> None:
     """Write a trainer's file somewhere, with what its steps have made and noted so far."""
     copy = FileSnapshot(path, about)
-    for action in pipeline:
-        if known is None:
-            break
-        if notes := known.notes(action.id):
-            await copy.note(action.id, notes)
-        if action.id in known:
-            made = made_by(action)
-            await copy.record(action.id, known.output(action.id, made), made)
+    if known is not None:
+        for action in pipeline:
+            copy.adopt(action.id, known, made_by(action))
     await copy.save()
 
 
-async def reopen(path: Path) -> FileSnapshot:
+async def reopen(path: Path) -> TrainerFile:
     """The snapshot in a file. Raises InvalidArgumentError when there is none."""
     if not await anyio.Path(path).exists():
         raise InvalidArgumentError(f"there is no trainer file {str(path)!r}; qianfan trainer list shows the known ones")
-    return await FileSnapshot.open(path)
+    return await TrainerFile.open(path)
 
 
 def is_id(key: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
+import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -53,7 +54,7 @@ from qianfan.trainer.catalog import Catalog, ModelInfo
 from qianfan.trainer.configs import CorpusConfig, ResourceConfig
 from qianfan.trainer.consts import TrainStatus
 from qianfan.trainer.handlers import Filtered
-from qianfan.trainer.loading import check_files, check_template
+from qianfan.trainer.loading import check_template
 from qianfan.trainer.pipeline import Pipeline
 from qianfan.trainer.state import copy_to, ids_in_notes, is_id, known_trainers, open_snapshot, reopen, state_file
 from qianfan.trainer.status import Status, status_after, status_named
@@ -160,6 +161,7 @@ class Trainer:
             dataset_template=template,
             corpus_config=corpus_config,
             split_ratio=split,
+            check_first=self._check_first,
         )
         self.train_action = TrainAction(
             id=token_for(self.id, "train"),
@@ -229,7 +231,13 @@ class Trainer:
         self._future: Future[Any] | None = None
         self._status: Status = TrainStatus.Unknown
         self._finished = False
+        self._anew = False
+        self._left = False
+        self._running = False
         self._stop_wanted = False
+        self._guard = threading.Lock()
+        self._over = threading.Event()
+        self._over.set()
 
     # --- what it is -----------------------------------------------------------------------------------------
 
@@ -276,8 +284,7 @@ class Trainer:
     @property
     def is_running(self) -> bool:
         """Whether a run is under way in this process."""
-        flight, future = self._flight, self._future
-        return (flight is not None and not flight.has_ended) or (future is not None and not future.done())
+        return self._running
 
     def info(self) -> dict[str, Any]:
         """What there is to know about this trainer, as JSON values."""
@@ -287,6 +294,7 @@ class Trainer:
             "name": self.name,
             "train_type": self.train_type,
             "status": self.status.value,
+            "left_running": self._left,
             "task_id": None,
             "job_id": None,
             **self._ids(),
@@ -348,24 +356,19 @@ class Trainer:
         Raises the error of the step that failed, and keeps it in `result[0]["error"]`. After a stop that was asked for
         it returns normally. A trainer that has succeeded is not run again; one that was interrupted goes on.
         """
-        if force:
-            self._forget()
-        if self._finished:
-            logger.warning("%r has run already; returning its result. run(force=True) starts a new paid job", self)
-            return self
-        if self._flight is not None:
-            raise InternalError(f"{self!r} is running already; wait for it, or make another trainer")
-        client = self._client_for(retry_count, backoff_factor)
-        scope: anyio.CancelScope
-        with anyio.move_on_after(timeout) as scope:
-            await self._go(client, input, on_interrupt, handler_errors)
-        if scope.cancelled_caught:
-            error = ActionTimeoutError(
-                f"no end within {timeout:g} s; {self._where(' goes on')}. resume() comes back to it"
+        self._claim()
+        try:
+            return await self._claimed_run(
+                input,
+                retry_count=retry_count,
+                backoff_factor=backoff_factor,
+                timeout=timeout,
+                on_interrupt=on_interrupt,
+                force=force,
+                handler_errors=handler_errors,
             )
-            self.result = [TrainResult(error=error)]
-            raise error
-        return self
+        finally:
+            self._release()
 
     def run(self, input: Any = None, *, on_interrupt: OnInterrupt = "detach", **settings: Any) -> Self:
         """Blocking form of `arun`, for scripts, threads and notebooks.
@@ -380,14 +383,23 @@ class Trainer:
     async def aresume(self, *, resubmit: bool = False, **settings: Any) -> Self:
         """Go on where the last run ended: finished steps are kept, and a job that exists is waited for, not made again.
 
-        resubmit: after the training itself failed, start a new task, which costs money again.
+        resubmit: order what failed anew, which costs money again: a new task after the training failed, a new service
+            after the deployment did. What is done stays done.
         On a fresh trainer this is `arun`. Takes the settings of `arun`.
         """
-        if resubmit and self._snapshot is not None:
-            for action in self.actions[1:]:
-                await self._snapshot.forget(action.id)
-            self._finished = False
+        if resubmit:
+            await self._forget_what_is_not_done()
         return await self.arun(**settings)
+
+    async def _forget_what_is_not_done(self) -> None:
+        self._claim()
+        try:
+            snapshot = self._snapshot
+            for action in self.actions:
+                if snapshot is not None and action is not self.load_data_action and action.id not in snapshot:
+                    await snapshot.forget(action.id)
+        finally:
+            self._release()
 
     def resume(self, *, resubmit: bool = False, on_interrupt: OnInterrupt = "detach", **settings: Any) -> Self:
         """Blocking form of `aresume`."""
@@ -398,9 +410,15 @@ class Trainer:
 
     def start(self, **settings: Any) -> Self:
         """Run in the background of this process and return at once; see `wait`. Takes the settings of `arun`."""
-        if self.is_running:
-            raise InternalError(f"{self!r} is running already")
-        self._future = start_soon(self.arun, **settings)
+        self._claim()
+
+        async def go() -> Self:
+            try:
+                return await self._claimed_run(**settings)
+            finally:
+                self._release()
+
+        self._future = start_soon(go)
         return self
 
     def wait(self, timeout: float | None = None) -> Self:
@@ -455,20 +473,18 @@ class Trainer:
 
         Returns at once; the run ends with Stopped events and `run()` returns normally. Without a run nothing happens.
         """
+        if self._running:
+            # The run may not have got as far as its first step; it looks at the wish when it does.
+            self._stop_wanted = True
         if self._flight is not None:
             self._flight.stop()
-        elif self.is_running:
-            # `start()` has returned, but the run itself has not begun.
-            self._stop_wanted = True
         return self
 
     async def astop(self) -> Self:
         """Stop the run and return when it is over. From inside one of its own event handlers, use `stop()`."""
-        flight = self._flight
-        if flight is not None:
-            flight.stop()
-            if event_being_handled() is None:
-                await flight.wait()
+        self.stop()
+        if event_being_handled() is None:
+            await in_thread(self._over.wait)
         return self
 
     # --- across processes -----------------------------------------------------------------------------------
@@ -476,7 +492,10 @@ class Trainer:
     async def asave(self, file: str | Path | None = None) -> Path:
         """Write what this trainer is and knows to a file, by default its own in the cache folder; return its path."""
         path = Path(file) if file is not None else state_file(self._settings(), self.id)
-        await copy_to(path, self._about(), self._snapshot, self.pipeline)
+        if isinstance(self._snapshot, FileSnapshot) and self._snapshot.path == path:
+            await self._keep()
+        else:
+            await copy_to(path, self._about(), self._snapshot, self.pipeline)
         return path
 
     def save(self, file: str | Path | None = None) -> Path:
@@ -507,6 +526,9 @@ class Trainer:
         trainer = kind(**revived_arguments(snapshot.about["spec"]), client=client, event_handler=event_handler)
         trainer._snapshot = snapshot
         trainer._status = status_named(str(snapshot.about.get("status")))
+        trainer._left = bool(snapshot.about.get("left_running"))
+        if trainer._status is TrainStatus.Unknown and "task_id" in trainer._ids():
+            trainer._status = TrainStatus.Training  # a process that was killed could not write how far it had come
         trainer._finished = all(action.id in snapshot for action in trainer.actions)
         if trainer._finished:
             trainer.result = [trainer.made_so_far]
@@ -538,6 +560,7 @@ class Trainer:
             "name": self.name,
             "train_type": self.train_type,
             "status": self._status.value,
+            "left_running": self._left,
             "updated": SYSTEM_CLOCK.wall().isoformat(timespec="seconds"),
             "ids": self._ids(),
             "spec": self._spec,
@@ -554,15 +577,55 @@ class Trainer:
         changes = {name: value for name, value in changes.items() if value is not None}
         return client.with_settings(**changes) if changes else client
 
-    def _forget(self) -> None:
-        self._snapshot, self._finished = None, False
-        self.result = [None]
+    def _claim(self) -> None:
+        """One run at a time, whoever starts it from wherever: two would order everything twice."""
+        with self._guard:
+            if self._running:
+                raise InternalError(f"{self!r} is running already; wait for it, or make another trainer")
+            self._running, self._stop_wanted = True, False
+            self._over.clear()
 
-    async def _go(self, client: Client, input: Any, on_interrupt: OnInterrupt, handler_errors: HandlerErrors) -> None:
-        if self._snapshot is None:
-            self._snapshot = await open_snapshot(client.settings, self.id, self._about())
+    def _release(self) -> None:
+        self._running = False
+        self._over.set()
+
+    async def _claimed_run(
+        self,
+        input: Any = None,
+        *,
+        retry_count: int | None = None,
+        backoff_factor: float | None = None,
+        timeout: float | None = None,
+        on_interrupt: OnInterrupt = "detach",
+        force: bool = False,
+        handler_errors: HandlerErrors = "log",
+    ) -> Self:
+        if force:
+            self._snapshot, self._finished, self._anew = None, False, True
+            self.result = [None]
+        if self._finished:
+            logger.warning("%r has run already; returning its result. run(force=True) starts a new paid job", self)
+            return self
+        client = self._client if self._client is not None else default_client()
+        changes = {"console_api_retry_count": retry_count, "console_api_retry_backoff_factor": backoff_factor}
+        changes = {name: value for name, value in changes.items() if value is not None}
+        if not changes:
+            return await self._go(client, input, timeout, on_interrupt, handler_errors)
+        async with client.with_settings(**changes) as varied:
+            return await self._go(varied, input, timeout, on_interrupt, handler_errors)
+
+    async def _go(
+        self,
+        client: Client,
+        input: Any,
+        timeout: float | None,
+        on_interrupt: OnInterrupt,
+        handler_errors: HandlerErrors,
+    ) -> Self:
         try:
-            await self._check_first(Platform(client))
+            if self._snapshot is None:
+                self._snapshot = await open_snapshot(client.settings, self.id, self._about(), anew=self._anew)
+                self._anew = False
             async with start(
                 self.pipeline,
                 *self._handlers,
@@ -574,36 +637,40 @@ class Trainer:
                 handler_errors=handler_errors,
                 on_event=self._observe,
             ) as flight:
-                self._flight = flight
+                self._flight, self._left = flight, False
                 if self._stop_wanted:
                     flight.stop()
+                with anyio.move_on_after(timeout) as deadline:
+                    await flight.wait()
+                if deadline.cancelled_caught:
+                    # Waiting ends here; whatever Ctrl-C would mean, the remote work goes on.
+                    flight.stop("detach")
+            if deadline.cancelled_caught:
+                where = self._where(" goes on")
+                raise ActionTimeoutError(f"no end within {timeout:g} s; {where}. resume() comes back to it")
             self._finished = not flight.stopped
             self.result = [self.made_so_far]
         except Exception as error:
             self.result = [TrainResult(error=error)]
             raise
         finally:
-            self._flight, self._stop_wanted = None, False
+            self._left = self._flight is not None and self._flight.left_running
+            self._flight = None
             await self._keep()
+        return self
 
     async def _check_first(self, platform: Platform) -> None:
-        """Find out what the platform will refuse before a file is uploaded for it. Not for a run that is resumed."""
-        assert self._snapshot is not None
-        if self.load_data_action.id not in self._snapshot:
-            await check_files(self.load_data_action.dataset)
-            await self.train_action.check_with_platform(platform)
+        """Find out what the platform will refuse before a file is uploaded for it."""
+        await self.train_action.check_with_platform(platform)
 
     def _observe(self, event: Event) -> None:
         self._status = status_after(event) or self._status
 
     async def _keep(self) -> None:
-        """Bring the trainer's file up to date. It is a convenience here, so a full disk does not fail the run."""
+        """Bring the trainer's file up to date."""
         if isinstance(self._snapshot, FileSnapshot):
             self._snapshot.about = self._about()
-            try:
-                await self._snapshot.save()
-            except OSError as error:
-                logger.warning("the state of %r could not be written: %s", self, error)
+            await self._snapshot.save()
 
     def _interrupt(self, on_interrupt: OnInterrupt) -> float:
         """Called in the waiting thread at Ctrl-C. Returns how many seconds the run may take to end."""

@@ -11,8 +11,8 @@ from qianfan._transport import Client
 from qianfan.emulator import Emulator
 from qianfan.errors import APIError, RequestError
 from qianfan.model import DeployConfig, Model
-from qianfan.model.waiting import watch
 from qianfan.resources import Platform
+from qianfan.resources.waiting import watch
 from qianfan.trainer import LLMFinetune
 from tests.support.clock import JumpClock
 from tests.support.emulated import MODEL, client_for, new_job, new_task, ready_version, trained

@@ -398,6 +398,29 @@ async def test_old_actions_run_in_threads_and_hand_on_dictionaries() -> None:
     assert handler.events[-1].data == made[last]
 
 
+async def test_events_of_old_actions_arrive_while_they_work() -> None:
+    """`exec` is in a thread and the events belong to the loop; they get there at once, on every loop."""
+    heard = threading.Event()
+
+    class Waits(BaseAction):
+        def exec(self, input: dict[str, Any] | None = None, **kwargs: Any) -> dict[str, Any]:
+            self.action_event(ActionState.Running, "half way")
+            return {"heard": heard.wait(20)}
+
+    def hear(event: Event) -> None:
+        if "half way" in (event.description or ""):
+            heard.set()
+
+    pipeline = Pipeline([Waits()])
+    made = await run(pipeline, hear)
+    assert made[next(iter(pipeline))] == {"heard": True}
+
+
+def test_the_older_keyword_of_an_event() -> None:
+    event = Event(action_id="a", state=ActionState.Done, description="d", data={})
+    assert event.action_state is ActionState.Done
+
+
 def test_with_event_tells_outside_a_pipeline_and_takes_input_by_position() -> None:
     handler = Collect()
 

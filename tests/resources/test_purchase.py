@@ -141,7 +141,7 @@ class TestOrders:
         """What cannot be looked for might be ordered twice."""
         shop = Shop()
         shop.trouble = [RequestError("broke", retryable=True)] * 1000
-        with pytest.raises(RequestError):
+        with pytest.raises(OutcomeUnknownError, match="looking for it is refused"):
             await shop.order(clock, look_first=True)
         assert shop.orders == 0
 

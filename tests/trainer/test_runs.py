@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+import sys
 import threading
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 import anyio
 import httpx
 import pytest
+from trio.testing import MockClock
 
 from qianfan.emulator import Emulator
 from qianfan.errors import (
     ActionTimeoutError,
     InternalError,
     InvalidArgumentError,
+    OutcomeUnknownError,
     ServiceDeployFailedError,
     TrainJobFailedError,
 )
@@ -141,6 +145,93 @@ async def test_resume_on_a_fresh_trainer_is_run(emulator: Emulator) -> None:
     assert trainer.result[0]["model_id"] in emulator.models
 
 
+@pytest.mark.parametrize("broken", ["publishing", "deployment"])
+async def test_resubmitting_a_later_step_keeps_the_training(broken: str, emulator: Emulator) -> None:
+    ends = {"publishing": "Fail", "deployment": "Failed"}[broken]
+    getattr(emulator, broken).script(ends=ends, times=1)
+    trainer = LLMFinetune(MODEL, 111, deploy_config=CHAT)
+    with pytest.raises(InternalError, match=ends):
+        await trainer.arun()
+    await trainer.aresume(resubmit=True)
+    assert len(emulator.tasks) == 1
+    assert trainer.result[0]["service_id"] in emulator.services
+
+
+async def test_what_is_loaded_talks_through_the_given_account_and_knows_its_service(emulator: Emulator) -> None:
+    from qianfan import Client
+
+    first = await LLMFinetune(MODEL, 111, deploy_config=CHAT).arun()
+    client = Client()
+    loaded = await LLMFinetune.aload(first.id, client=client)
+    model, service = loaded.result[0]["model"], loaded.result[0]["service"]
+    assert model._platform.client is client
+    assert await model.adeploy(CHAT) is service
+    assert len(emulator.services) == 1
+
+
+async def test_a_disk_that_fills_up_does_not_end_a_run(
+    emulator: Emulator, monkeypatch: Any, tmp_path: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    from qianfan import Client
+    from qianfan.config import default_settings
+
+    folder, attempts = tmp_path / "gone", itertools.count()
+
+    def remove(event: Event) -> None:
+        if event.action_class.__name__ == "TrainAction" and event.action_state is ActionState.Preceding:
+            while not folder.is_file():  # the run may be writing there at this very moment
+                with suppress(OSError):
+                    folder.rename(tmp_path / f"moved{next(attempts)}")
+                    folder.write_text("in the way")
+
+    trainer = LLMFinetune(MODEL, 111, client=Client(default_settings().replace(cache_dir=folder)), event_handler=remove)
+    await trainer.arun()
+    assert trainer.result[0]["model_id"] in emulator.models
+    assert caplog.text.count("cannot be resumed") == 1
+
+
+async def test_a_trainer_of_the_same_id_goes_on_and_orders_nothing_again(emulator: Emulator) -> None:
+    first = await LLMFinetune(MODEL, 111, id="nightly").arun()
+    second = await LLMFinetune(MODEL, 111, id="nightly").arun()
+    assert second.result[0]["task_id"] == first.result[0]["task_id"]
+    assert len(emulator.tasks) == 1
+    with pytest.raises(InvalidArgumentError, match="exists with other arguments"):
+        await LLMFinetune(MODEL, 111, {"epoch": 2}, id="nightly").arun()
+
+
+async def test_saving_to_its_own_file_in_mid_run_loses_nothing(emulator: Emulator) -> None:
+    kept: list[Any] = []
+
+    async def save(event: Event) -> None:
+        path = await trainer.asave()
+        kept.append(json.loads(path.read_text())["notes"])
+
+    trainer = LLMFinetune(MODEL, 111, event_handler=save)
+    await trainer.arun()
+    assert all(len(later) >= len(earlier) for earlier, later in itertools.pairwise(kept))
+    assert any(notes.get("task_id") for notes in kept[-1].values())
+
+
+async def test_a_refused_look_on_resume_does_not_forget_the_order(emulator: Emulator) -> None:
+    """Keys that may not list say nothing about whether the earlier order arrived."""
+    emulator.faults.add("CreateFineTuningTask", drop="after")
+    emulator.faults.add("DescribeFineTuningTasks", times=2, status=403, code="AccessDenied", message="no")
+    trainer = LLMFinetune(MODEL, 111, client=_quick())
+    for _ in range(2):
+        with pytest.raises(OutcomeUnknownError, match="looking for it is refused"):
+            await trainer.aresume()
+    await trainer.aresume()
+    assert len(emulator.tasks) == 1
+
+
+def test_a_handler_that_leaves_the_program_leaves_only_itself(emulator: Emulator) -> None:
+    def leave(event: Event) -> None:
+        sys.exit(3)
+
+    for _ in range(2):
+        assert LLMFinetune(MODEL, 111, event_handler=leave).run().result[0]["model_id"] in emulator.models
+
+
 @faces
 async def test_stop_from_a_handler_stops_the_remote_task(face: str, emulator: Emulator) -> None:
     emulator.training.script(after_looks=math.inf)
@@ -219,18 +310,25 @@ async def test_cancelling_the_task_detaches_or_stops(on_interrupt: Any, state: s
     assert task.state == state
 
 
-async def test_a_timeout_leaves_the_job_and_resume_comes_back_to_it(emulator: Emulator) -> None:
+@pytest.mark.parametrize("anyio_backend", [("trio", {"clock": MockClock(autojump_threshold=0)})])
+@pytest.mark.parametrize("on_interrupt", ["detach", "stop"])
+async def test_a_timeout_leaves_the_job_and_resume_comes_back_to_it(on_interrupt: Any, emulator: Emulator) -> None:
+    """The loop's clock jumps, so the hour passes at once; nothing here may use a thread."""
+    from qianfan import Client
+    from qianfan.config import default_settings
+
     emulator.training.script(after_looks=math.inf)
-    trainer = LLMFinetune(MODEL, 111)
-    with pytest.raises(ActionTimeoutError, match=r"resume\(\) comes back"):
-        await trainer.arun(timeout=0.5)
-    assert all(task.state == "Running" for task in emulator.tasks.values())
-    for task in emulator.tasks.values():
-        task.work.after_looks = 0
-    emulator.training.script(after_looks=0)
+    settings = default_settings().replace(disable_cache=True, train_status_polling_interval=30)
+    trainer = LLMFinetune(MODEL, 111, client=Client(settings))
+    with pytest.raises(ActionTimeoutError, match=r"goes on. resume\(\) comes back"):
+        await trainer.arun(timeout=3600, on_interrupt=on_interrupt)
+    [task] = emulator.tasks.values()
+    assert task.state == "Running"
+    assert trainer.info()["left_running"]
+    task.work.after_looks = 0
     await trainer.aresume()
     assert emulator.count("CreateFineTuningTask") == 1
-    assert trainer.result[0]["task_id"] in emulator.tasks
+    assert trainer.result[0]["task_id"] == task.id
 
 
 def test_start_and_wait(emulator: Emulator) -> None:
@@ -245,7 +343,36 @@ def test_stop_right_after_start(emulator: Emulator) -> None:
     emulator.training.script(after_looks=math.inf)
     trainer = LLMFinetune(MODEL, 111).start().stop()
     trainer.wait()
-    assert all(task.state == "Stopped" for task in emulator.tasks.values())
+    assert "model_id" not in trainer.result[0]
+    assert [task.state for task in emulator.tasks.values()] in ([], ["Stopped"])
+    assert not trainer.is_running
+
+
+async def test_two_runs_of_one_trainer_at_once_are_refused(emulator: Emulator) -> None:
+    """From two tasks, from start() and run(), and with force: nothing is ordered twice, and nothing is forgotten."""
+    emulator.training.script(after_looks=math.inf)
+    trainer = LLMFinetune(MODEL, 111)
+    refused: list[InternalError] = []
+
+    async def go() -> None:
+        try:
+            await trainer.arun()
+        except InternalError as error:
+            refused.append(error)
+            with pytest.raises(InternalError):
+                await trainer.arun(force=True)
+            with pytest.raises(InternalError):
+                await trainer.aresume(resubmit=True)
+            with pytest.raises(InternalError):
+                trainer.start()
+            trainer.stop()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(go)
+        group.start_soon(go)
+    assert len(refused) == 1
+    assert len(emulator.jobs) <= 1
+    assert not trainer.is_running
 
 
 def test_wait_with_a_limit(emulator: Emulator) -> None:
@@ -347,8 +474,6 @@ async def test_a_paid_call_whose_answer_is_lost_is_found_not_repeated(call: str,
 @pytest.mark.parametrize("call", ["CreateFineTuningJob", "CreateFineTuningTask", "publishTrainModel", "CreateService"])
 async def test_a_paid_call_without_effect_is_not_repeated_blindly_either(call: str, emulator: Emulator) -> None:
     """Nothing shows up, so the run ends and says so; resuming looks first and then orders."""
-    from qianfan.errors import OutcomeUnknownError
-
     emulator.faults.add(call, drop="before")
     trainer = LLMFinetune(MODEL, 111, deploy_config=CHAT, client=_quick())
     with pytest.raises(OutcomeUnknownError, match="was not ordered again"):
