@@ -75,6 +75,29 @@ class Fault:
         return answer
 
 
+_TYPES: dict[str, tuple[type, ...]] = {
+    "call": (str,),
+    "nth": (int,),
+    "times": (int, type(None)),
+    "status": (int, type(None)),
+    "code": (int, str, type(None)),
+    "message": (str, type(None)),
+    "delay": (int, float, type(None)),
+}
+
+
+def _check_types(fault: Fault) -> None:
+    """Orders also come as JSON from other processes, where nothing else checks them."""
+    for name, types in _TYPES.items():
+        value = getattr(fault, name)
+        if not isinstance(value, types) or isinstance(value, bool):
+            raise InvalidArgumentError(f"{name} of a fault cannot be {value!r}")
+    if fault.delay is not None and fault.delay < 0:
+        raise InvalidArgumentError(f"delay of a fault cannot be {fault.delay!r}; it counts seconds")
+    if not all(isinstance(text, str) for pair in fault.headers.items() for text in pair):
+        raise InvalidArgumentError(f"headers of a fault must be texts, not {fault.headers!r}")
+
+
 class Faults:
     """The failures that are on order."""
 
@@ -102,6 +125,7 @@ class Faults:
         Raises InvalidArgumentError when nothing would happen, or for an unknown `drop` or `stream`.
         """
         fault = Fault(call, nth, times, status, code, message, body, dict(headers or {}), delay, drop, stream)
+        _check_types(fault)
         if drop is not None and drop not in _DROPS:
             raise InvalidArgumentError(f"drop is {drop!r}; use one of {_DROPS}")
         if stream is not None and stream not in _SPOILT:

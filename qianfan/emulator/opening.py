@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from qianfan._clock import Clock
 from qianfan.emulator.account import Account, Keys
 from qianfan.emulator.blobs import BlobStore
 from qianfan.emulator.folder import Folder
-from qianfan.emulator.lifecycle import Stages, stages_at
+from qianfan.emulator.lifecycle import Stages, stages_at, training_seconds
 from qianfan.emulator.platform import Platform
 from qianfan.emulator.sample import add_sample
 from qianfan.errors import InvalidArgumentError
@@ -40,7 +41,9 @@ def check_engine(engine: str) -> None:
 
 
 def check_keys(access_key: str | None, secret_key: str | None) -> None:
-    """Raises InvalidArgumentError for half a pair."""
+    """Raises InvalidArgumentError for half a pair, or for keys that are empty."""
+    if "" in (access_key, secret_key):
+        raise InvalidArgumentError("access_key and secret_key must not be empty; leave both out to take any keys")
     if (access_key is None) != (secret_key is None):
         raise InvalidArgumentError("access_key and secret_key belong together: give both or neither")
 
@@ -64,6 +67,11 @@ class Opened:
         if self.folder is not None:
             self.folder.save_now()
 
+    def save(self) -> None:
+        """Write the state to the folder now, when there is one."""
+        if self.folder is not None:
+            self.folder.save_now()
+
     def close(self) -> None:
         """Remove temporary files."""
         self.blobs.close()
@@ -84,6 +92,13 @@ def prepare(*, pace: str | float, keys: Keys | None, data_dir: str | Path | None
 
 
 def polling_intervals(pace: str | float) -> dict[str, float]:
-    """Settings that make a client look as often as a pace deserves; none for trainings of a given length."""
+    """Settings that make a client look as often as a pace deserves: about twenty times in a training."""
     seconds = _INTERVALS.get(str(pace))
-    return {} if seconds is None else {f"{name}_POLLING_INTERVAL": seconds for name in _POLLED}
+    if seconds is None:
+        seconds = min(2.0, max(0.05, training_seconds(pace) / 20))
+    return {f"{name}_POLLING_INTERVAL": seconds for name in _POLLED}
+
+
+def fresh_seed() -> int:
+    """A seed of its own for every platform: with the same ids, what belongs to one would be found on another."""
+    return secrets.randbits(48)

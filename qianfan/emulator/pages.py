@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,8 @@ async def show(platform: Platform, request: Request) -> Answer:
         return _task_page(platform, path.rpartition("/")[2])
     if path == "/_emulator/faults":
         return await _faults(platform, request)
+    if path.startswith("/_emulator/stages/"):
+        return await _script(platform, path.rpartition("/")[2], request)
     return json_answer({"error": f"the emulator has no {request.method} {path}"}, status=404)
 
 
@@ -50,16 +53,42 @@ async def _faults(platform: Platform, request: Request) -> Answer:
     if request.method == "DELETE":
         platform.faults.clear()
         return json_answer({"ordered": 0})
+    if request.method != "POST" or "application/json" not in (request.header("content-type") or ""):
+        # A page of another origin can send a plain form to this machine, but no JSON.
+        return json_answer({"error": "order a fault with POST and content-type application/json"}, status=415)
     try:
         wish = json.loads(await request.read() or b"{}")
-        fields = {key: wish[key] for key in _FAULT_FIELDS if key in wish}
+        ordered = {key: wish[key] for key in _FAULT_FIELDS if key in wish}
         unknown = sorted(set(wish) - set(_FAULT_FIELDS) - {"call"})
         if unknown:
             raise InvalidArgumentError(f"a fault has no {unknown}; it has call, {', '.join(_FAULT_FIELDS)}")
-        platform.faults.add(wish.get("call", "*"), **fields)
+        platform.faults.add(wish.get("call", "*"), **ordered)
     except (ValueError, TypeError, AttributeError, InvalidArgumentError) as error:
         return json_answer({"error": str(error)}, status=400)
     return json_answer({"ordered": wish})
+
+
+_SCRIPT_FIELDS = ("after_looks", "seconds", "waits", "ends", "reason", "times")
+
+
+async def _script(platform: Platform, name: str, request: Request) -> Answer:
+    """Decide over HTTP how work of one kind goes, as `Stage.script` does in process; `{}` forgets the script."""
+    stages = platform.account.stages
+    if name not in {field.name for field in fields(stages)}:
+        return json_answer({"error": f"there is no stage {name!r}"}, status=404)
+    if request.method != "POST" or "application/json" not in (request.header("content-type") or ""):
+        return json_answer({"error": "script a stage with POST and content-type application/json"}, status=415)
+    try:
+        wish = json.loads(await request.read() or b"{}")
+        unknown = sorted(set(wish) - set(_SCRIPT_FIELDS))
+        if unknown:
+            raise InvalidArgumentError(f"a script has no {unknown}; it has {', '.join(_SCRIPT_FIELDS)}")
+        with platform.account.lock:
+            stage = getattr(stages, name)
+            stage.script(**wish) if wish else stage.reset()
+    except (ValueError, TypeError, InvalidArgumentError) as error:
+        return json_answer({"error": str(error)}, status=400)
+    return json_answer({"scripted": wish})
 
 
 def _task_page(platform: Platform, task_id: str) -> Answer:

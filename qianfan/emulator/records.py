@@ -73,7 +73,6 @@ class Dataset(Record):
     import_reason: str = ""
     release_state: str = "Unpublished"
     release_work: Work | None = None
-    release_reason: str = ""
     export_state: str = "NotExported"
     export_work: Work | None = None
     exports: list[Export] = Field(default_factory=list)

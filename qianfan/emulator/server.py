@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
+import shlex
 import socket
 import threading
 from collections.abc import Callable, Generator, Mapping
@@ -23,7 +24,15 @@ from typing import TYPE_CHECKING, Any
 
 from qianfan._clock import SYSTEM_CLOCK, Clock
 from qianfan.emulator.account import Keys
-from qianfan.emulator.opening import BUCKET, Opened, check_engine, check_keys, polling_intervals, prepare
+from qianfan.emulator.opening import (
+    BUCKET,
+    Opened,
+    check_engine,
+    check_keys,
+    fresh_seed,
+    polling_intervals,
+    prepare,
+)
 from qianfan.errors import InvalidArgumentError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -59,7 +68,7 @@ class Running:
     @property
     def exports(self) -> list[str]:
         """Shell lines that point a client at it."""
-        return [f"export QIANFAN_{name}={value}" for name, value in self.settings.items()]
+        return [f"export QIANFAN_{name}={shlex.quote(str(value))}" for name, value in self.settings.items()]
 
 
 def serve(
@@ -149,7 +158,7 @@ def _open(
     keys = None
     if access_key is not None and secret_key is not None:
         keys = Keys(access_key, secret_key, ak=secrets.token_hex(12), sk=secrets.token_hex(16))
-    opened = prepare(pace=pace, keys=keys, data_dir=data_dir, clock=clock, seed=0)
+    opened = prepare(pace=pace, keys=keys, data_dir=data_dir, clock=clock, seed=fresh_seed())
     opened.start()
     return opened, keys
 
@@ -168,7 +177,7 @@ def _listening(host: str, port: int, *, allow_remote: bool) -> Generator[socket.
     if not allow_remote and not ipaddress.ip_address(address[0]).is_loopback:
         raise InvalidArgumentError(
             f"host {host!r} can be reached from other machines; the emulator lets everyone in, "
-            "so serve it on 127.0.0.1 or say allow_remote=True"
+            "so serve it on 127.0.0.1, or allow it (allow_remote=True, --allow-remote)"
         )
     # Named as TCP, so that the event loop switches Nagle's algorithm off, as it does for its own sockets: without that
     # an answer's body waits 40 ms for the acknowledgement of its head.

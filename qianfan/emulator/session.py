@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -16,7 +17,7 @@ from qianfan._clock import SYSTEM_CLOCK, Clock
 from qianfan.emulator.account import Keys, Quirks
 from qianfan.emulator.faults import Faults
 from qianfan.emulator.lifecycle import Stage
-from qianfan.emulator.opening import BUCKET, check_engine, check_keys, polling_intervals, prepare
+from qianfan.emulator.opening import BUCKET, check_engine, check_keys, fresh_seed, polling_intervals, prepare
 from qianfan.emulator.record import Recorded
 from qianfan.emulator.records import Dataset, Job, Model, ModelSet, Service, StoredObject, Task
 from qianfan.emulator.sample import add_sample
@@ -42,7 +43,7 @@ class Emulator:
     access_key, secret_key: the account's keys; made up when left out. Signatures are checked against them.
     data_dir: a folder that keeps the state; a later emulator on it goes on where this one ended.
     activate: make it the default of all clients while the block lasts.
-    seed: drives ids and simulated numbers.
+    seed: drives ids and simulated numbers; a different one each time when left out, so that no two platforms share ids.
 
     Raises InvalidArgumentError for a pace or an engine there is none of, or half a pair of keys.
     """
@@ -57,7 +58,7 @@ class Emulator:
         data_dir: str | Path | None = None,
         activate: bool = True,
         clock: Clock = SYSTEM_CLOCK,
-        seed: int = 0,
+        seed: int | None = None,
     ) -> None:
         check_engine(engine)
         check_keys(access_key, secret_key)
@@ -70,11 +71,15 @@ class Emulator:
             ak=secrets.token_hex(12),
             sk=secrets.token_hex(16),
         )
-        self._opened = prepare(pace=pace, keys=self._keys, data_dir=data_dir, clock=clock, seed=seed)
+        self._opened = prepare(
+            pace=pace, keys=self._keys, data_dir=data_dir, clock=clock, seed=fresh_seed() if seed is None else seed
+        )
         self._account = self._opened.account
         self._platform = self._opened.platform
         self._stages = self._opened.stages
         self._local: _local.LocalPlatform | None = None
+        self._data_dir = Path(data_dir) if data_dir is not None else None
+        self._cache: tempfile.TemporaryDirectory[str] | None = None
 
     def __repr__(self) -> str:
         return f"Emulator(pace={self.pace!r}, base_url={self.base_url!r})"
@@ -85,6 +90,8 @@ class Emulator:
         if self._local is not None:
             raise InvalidArgumentError("this emulator is running already; make another one")
         self._opened.start()
+        if self._data_dir is None:
+            self._cache = tempfile.TemporaryDirectory(prefix="qianfan-emulator-")
         self._local = _local.LocalPlatform(self.base_url, self.transport, self.settings)
         _local.serve(self._local)
         if self._activate:
@@ -98,6 +105,9 @@ class Emulator:
             _local.withdraw(self._local)
             self._local = None
         self._opened.close()
+        if self._cache is not None:
+            self._cache.cleanup()
+            self._cache = None
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -121,6 +131,9 @@ class Emulator:
         }
         for name in ("BASE_URL", "CONSOLE_API_BASE_URL", "IAM_BASE_URL", "BOS_BASE_URL"):
             settings[name] = self.base_url
+        # What trainers keep lasts as long as the platform they ran on, and stays out of the user's own cache.
+        cache = self._data_dir / "cache" if self._data_dir is not None else self._cache and Path(self._cache.name)
+        settings |= {"CACHE_DIR": cache} if cache else {}
         return MappingProxyType(settings | polling_intervals(self.pace))
 
     def transport(self) -> InProcessTransport:
@@ -244,3 +257,4 @@ class Emulator:
             self._platform.log.clear()
             self._account.clear()
             add_sample(self._account)
+        self._opened.save()

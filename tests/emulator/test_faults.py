@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from qianfan._clock import SYSTEM_CLOCK
 from qianfan.emulator import Emulator
 from qianfan.errors import InvalidArgumentError
 from tests.emulator.conftest import HandClock
@@ -144,9 +145,36 @@ async def test_ordering_over_http(console: Console) -> None:
     assert (await console.http.delete("/_emulator/faults")).json() == {"ordered": 0}
     assert (await create(console)).status_code == 200
     for bad in ('{"call": "x"}', '{"call": "x", "explode": 1}', "nonsense", "[]"):
-        answer = await console.http.post("/_emulator/faults", content=bad)
+        answer = await console.http.post("/_emulator/faults", content=bad, headers=JSON)
         assert answer.status_code == 400
         assert answer.json()["error"]
+
+
+JSON = {"content-type": "application/json"}
+
+
+@pytest.mark.parametrize("wrong", [{"status": "503"}, {"delay": "soon"}, {"delay": -1}, {"status": 500, "nth": True}])
+async def test_orders_of_the_wrong_type_are_refused_at_once(console: Console, wrong: dict[str, Any]) -> None:
+    answer = await console.http.post("/_emulator/faults", json=wrong)
+    assert answer.status_code == 400
+    assert "cannot be" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("path", ["/_emulator/faults", "/_emulator/stages/training"])
+async def test_pages_of_other_origins_cannot_order(console: Console, path: str) -> None:
+    assert (await console.http.post(path, content='{"status": 500}')).status_code == 415
+    assert (await console.http.put(path, json={"status": 500})).status_code == 415
+
+
+async def test_scripting_work_over_http(console: Console, emulator: Emulator) -> None:
+    answer = await console.http.post("/_emulator/stages/training", json={"ends": "Failed", "reason": "told so"})
+    assert answer.json() == {"scripted": {"ends": "Failed", "reason": "told so"}}
+    assert emulator.training.begin(SYSTEM_CLOCK).ends == "Failed"
+    assert (await console.http.post("/_emulator/stages/training", json={})).status_code == 200
+    assert emulator.training.begin(SYSTEM_CLOCK).ends == "Done"
+    assert (await console.http.post("/_emulator/stages/nothing", json={})).status_code == 404
+    for bad in ({"ends": "Exploded"}, {"explode": 1}):
+        assert (await console.http.post("/_emulator/stages/training", json=bad)).status_code == 400
 
 
 @pytest.mark.parametrize(

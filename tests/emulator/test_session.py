@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from qianfan import _local
 from qianfan.emulator import Emulator, sample_path
 from qianfan.errors import InvalidArgumentError, MissingExtraError
+from qianfan.trainer import LLMFinetune
 from tests.emulator.conftest import HandClock
 from tests.emulator.making import deployed, dialogue, finished_task, imported, new_job, new_task, published
 from tests.emulator.signing import Console
@@ -62,7 +63,7 @@ def test_entering_twice_is_refused() -> None:
         emulator.__enter__()
 
 
-@pytest.mark.parametrize(("pace", "interval"), [("instant", 0.0), ("demo", 0.2), (30, None)])
+@pytest.mark.parametrize(("pace", "interval"), [("instant", 0.0), ("demo", 0.2), (30, 1.5), (0.1, 0.05), (3600, 2.0)])
 def test_settings(pace: str | float, interval: float | None) -> None:
     emulator = Emulator(pace, access_key="my-key", secret_key="my-secret")
     settings = emulator.settings
@@ -73,9 +74,36 @@ def test_settings(pace: str | float, interval: float | None) -> None:
         assert settings.get(f"{name}_POLLING_INTERVAL") == interval
 
 
+def test_two_emulators_share_no_id() -> None:
+    """What a trainer remembers of one must not be found on another."""
+    ids = set()
+    for _ in range(2):
+        with Emulator() as emulator:
+            LLMFinetune("ERNIE-Speed-8K", 111).run()
+            ids |= set(emulator.tasks)
+    assert len(ids) == 2
+
+
+def test_what_trainers_keep_stays_out_of_the_users_cache() -> None:
+    with Emulator():
+        LLMFinetune("ERNIE-Speed-8K", 111).run()
+        assert len(LLMFinetune.list()) == 1
+    assert LLMFinetune.list() == []
+
+
+def test_a_reset_is_written_down(tmp_path: Path) -> None:
+    with Emulator(data_dir=tmp_path) as emulator:
+        LLMFinetune("ERNIE-Speed-8K", 111).run()
+        emulator.reset()
+    with Emulator(data_dir=tmp_path) as emulator:
+        assert emulator.tasks == {}
+
+
 def test_bad_arguments() -> None:
     with pytest.raises(InvalidArgumentError, match="pace"):
         Emulator("soon")
+    with pytest.raises(InvalidArgumentError, match="empty"):
+        Emulator(access_key="", secret_key="")
     with pytest.raises(InvalidArgumentError, match="engine"):
         Emulator(engine="steam")
 

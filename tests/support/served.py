@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -28,7 +29,8 @@ def _exports(process: subprocess.Popen[str]) -> dict[str, str]:
     exports: dict[str, str] = {}
     for line in process.stdout:
         if line.startswith("export "):
-            name, _, value = line.removeprefix("export ").strip().partition("=")
+            [assignment] = shlex.split(line.removeprefix("export "))
+            name, _, value = assignment.partition("=")
             exports[name] = value
         elif line.startswith("# Ctrl-C"):
             return exports

@@ -605,12 +605,15 @@ async def test_without_a_cache_everything_but_coming_back_works(emulator: Emulat
 
 
 async def test_an_unusable_cache_folder_is_said_once(
-    emulator: Emulator, monkeypatch: Any, tmp_path: Any, caplog: pytest.LogCaptureFixture
+    emulator: Emulator, tmp_path: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
+    from qianfan import Client
+    from qianfan.config import default_settings
+
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
-    monkeypatch.setenv("QIANFAN_CACHE_DIR", str(blocked))
-    trainer = await LLMFinetune(MODEL, 111).arun()
+    client = Client(default_settings().replace(cache_dir=blocked))
+    trainer = await LLMFinetune(MODEL, 111, client=client).arun()
     assert trainer.output["model_id"] in emulator.models
     assert len([record for record in caplog.records if "cannot be resumed" in record.getMessage()]) == 1
 

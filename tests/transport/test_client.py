@@ -749,7 +749,7 @@ async def test_a_client_can_be_used_again_after_it_was_closed() -> None:
     await client.call(READ)
     await client.aclose()
     await client.aclose()
-    await client.call(READ)
+    assert (await client.call(READ)).status == 200
     await client.aclose()
 
 
