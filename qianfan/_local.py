@@ -30,6 +30,12 @@ class LocalPlatform:
 _lock = threading.Lock()
 _served: dict[str, LocalPlatform] = {}
 _active: list[LocalPlatform] = []
+_parting: list[Callable[[LocalPlatform], object]] = []
+
+
+def at_parting(function: Callable[[LocalPlatform], object]) -> None:
+    """Have a function called with every platform that is withdrawn, before its folders may go."""
+    _parting.append(function)
 
 
 def serve(platform: LocalPlatform) -> None:
@@ -44,6 +50,8 @@ def withdraw(platform: LocalPlatform) -> None:
         _served.pop(platform.base_url, None)
         if platform in _active:
             _active.remove(platform)
+    for function in _parting:
+        function(platform)
 
 
 def activate(platform: LocalPlatform) -> None:

@@ -2,6 +2,9 @@
 
 One daemon thread runs one event loop (asyncio), started by the first call and shared by all of them, so blocking
 calls work in scripts, in threads and inside a running loop such as a notebook's. No other module knows about threads.
+
+Leaving after an interrupt takes about a second in all: what it gives the work to end is not given once more when the
+process ends.
 """
 
 from __future__ import annotations
@@ -9,11 +12,16 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
+import queue
+import signal
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from concurrent.futures import Future
-from contextlib import suppress
-from typing import Any, ParamSpec, TypeVar
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
+from types import FrameType
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import anyio
 import anyio.from_thread
@@ -28,6 +36,13 @@ T = TypeVar("T")
 INTERRUPT_PATIENCE = 1.0
 """Seconds that an interrupted call may take to tidy up before it leaves anyway."""
 
+_DEAF = 0.2
+"""Seconds that a wait may last without a look at signals: one that comes just when the thread falls asleep does not
+wake it, and on Windows none does."""
+
+
+# --- the background loop -------------------------------------------------------------------------------------------
+
 
 class _Bridge:
     """The background loop: at most one, made on demand, forgotten in a forked child."""
@@ -36,6 +51,7 @@ class _Bridge:
         self._lock = threading.Lock()
         self._portal: BlockingPortal | None = None
         self._thread: threading.Thread | None = None
+        self._given_up: list[tuple[threading.Event, float]] = []
 
     def portal(self) -> BlockingPortal:
         with self._lock:
@@ -49,22 +65,77 @@ class _Bridge:
     def is_this_thread(self) -> bool:
         return threading.current_thread() is self._thread
 
+    def give_up(self, ended: threading.Event, leave_by: float) -> None:
+        """Remember work that an interrupt did not wait for to the end.
+
+        ended: set when it ends after all. leave_by: how long, in monotonic seconds, the process may still wait for it.
+        """
+        self._given_up = [(other, by) for other, by in [*self._given_up, (ended, leave_by)] if not other.is_set()]
+
+    def _patience(self) -> float:
+        latest = time.monotonic() + INTERRUPT_PATIENCE
+        return min([by for ended, by in self._given_up if not ended.is_set()], default=latest) - time.monotonic()
+
     def close(self) -> None:
         """End the loop, cancelling what still runs in it. What does not end in time ends with the process."""
         with self._lock:
             portal, thread, self._portal, self._thread = self._portal, self._thread, None, None
-        if portal is None or thread is None or not thread.is_alive():
+        patience = self._patience()
+        if portal is None or thread is None or not thread.is_alive() or patience <= 0:
             return
         with suppress(RuntimeError):
             portal.start_task_soon(portal.stop, True)
-        thread.join(INTERRUPT_PATIENCE)
+        thread.join(patience)
 
     def forget(self) -> None:
         # A forked child has the objects but not the thread, and the lock may be held by a thread that is gone.
         self.__init__()  # type: ignore[misc]  # starting over is exactly what a child needs
 
 
+class _Helpers(ThreadPoolExecutor):
+    """The loop's threads for calls that block, which are look-ups of host names above all.
+
+    The end of a process waits for threads of the standard class, and a look-up without a network takes long. These
+    end with the process.
+    """
+
+    _MOST = 32
+
+    def __init__(self) -> None:
+        super().__init__(self._MOST)
+        self._starting = threading.Lock()
+        self._started = 0
+        self._idle = threading.Semaphore(0)
+        self._calls: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        future: Future[T] = Future()
+        self._calls.put((future, partial(fn, *args, **kwargs)))
+        with self._starting:
+            if not self._idle.acquire(blocking=False) and self._started < self._MOST:
+                self._started += 1
+                threading.Thread(target=self._work, name="qianfan-helper", daemon=True).start()
+        return future
+
+    def _work(self) -> None:
+        while True:
+            _fulfil(*self._calls.get())
+            self._idle.release()
+
+
+def _fulfil(future: Future[T], call: Callable[[], T]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = call()
+    except BaseException as error:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
+
+
 async def _serve(ready: Future[BlockingPortal]) -> None:
+    asyncio.get_running_loop().set_default_executor(_Helpers())
     async with BlockingPortal() as portal:
         ready.set_result(portal)
         await portal.sleep_until_stopped()
@@ -94,51 +165,237 @@ def start_soon(function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.k
     return _portal().start_task_soon(call)
 
 
+class _Work(Generic[T]):
+    """An async function for the background loop, and waiting for it.
+
+    future: its result, from `start` on. bell: rings when there is a result; who else rings it ends `wait` as well.
+    ended: set once the function has ended and tidied up, which a cancelled future does not wait for.
+
+    The function begins with `wait`: an interrupt before that leaves nothing behind that somebody has to end.
+    """
+
+    future: Future[T]
+
+    def __init__(self, function: Callable[[], Awaitable[T]]) -> None:
+        self._function = function
+        self._wanted: Future[None] = Future()
+        self.bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self.ended = threading.Event()
+
+    def start(self) -> None:
+        self.future = _portal().start_task_soon(self._run)
+        self.future.add_done_callback(lambda _: self.bell.put(None))
+
+    async def _run(self) -> T:
+        await asyncio.wrap_future(self._wanted)
+        try:
+            return await self._function()
+        finally:
+            self.ended.set()
+
+    def wait(self) -> None:
+        """Let the function begin, and wait until the bell rings."""
+        self._wanted.set_result(None)
+        while True:
+            with suppress(queue.Empty):
+                return self.bell.get(timeout=_DEAF)
+
+    def wait_for_end(self, seconds: float) -> None:
+        """Wait for its end for at most this long."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and not self.ended.wait(min(left, _DEAF)):
+            pass
+
+    @contextmanager
+    def given_up(self) -> Generator[None]:
+        """Wait for its end in this block; it is cancelled after that, and nobody waits for it any longer."""
+        now = leave_by = time.monotonic()
+        try:
+            yield
+            leave_by = now + INTERRUPT_PATIENCE
+        finally:
+            self.future.cancel()
+            _bridge.give_up(self.ended, leave_by)
+
+
 def run_sync(function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run an async function on the background loop and wait for its result.
 
     Ctrl-C cancels it, waits up to a second for it to tidy up, and raises KeyboardInterrupt.
     """
-    ended = threading.Event()
-
-    async def call() -> T:
-        try:
-            return await function(*args, **kwargs)
-        finally:
-            ended.set()
-
-    future = _portal().start_task_soon(call)
+    work = _Work(partial(function, *args, **kwargs))
+    work.start()
     try:
-        return future.result()
+        work.wait()
+        return work.future.result()
     except (KeyboardInterrupt, SystemExit):
-        future.cancel()
-        ended.wait(INTERRUPT_PATIENCE)
+        with work.given_up():
+            work.future.cancel()
+            work.wait_for_end(_signals.patience(INTERRUPT_PATIENCE))
         raise
+
+
+# --- interrupts ----------------------------------------------------------------------------------------------------
+
+
+class Terminated(SystemExit):
+    """The process was told to end (SIGTERM), or its terminal was closed (SIGHUP), while a blocking call waited.
+
+    Nobody caught it: the process ends with the code that shells give to the signal, 143 or 129.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+
+
+def _interrupt(number: int) -> BaseException:
+    return KeyboardInterrupt() if number == signal.SIGINT else Terminated(number)
+
+
+_DEFAULTS: dict[int, Any] = {
+    int(getattr(signal, name)): default
+    for name, default in (
+        ("SIGINT", signal.default_int_handler),
+        ("SIGTERM", signal.SIG_DFL),
+        ("SIGHUP", signal.SIG_DFL),  # not on Windows
+    )
+    if hasattr(signal, name)
+}
+"""The signals that interrupt, and what they do in a process that has not chosen anything else."""
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+class _Signals:
+    """What interrupts do while blocking calls wait in the main thread.
+
+    The first one wakes the call that waits. A second one leaves at once, whatever the thread does. Only default
+    handlers are replaced, for the time of the wait: an application that handles a signal, or ignores it as under
+    nohup, goes on doing so.
+    """
+
+    def __init__(self) -> None:
+        self._bells: list[queue.SimpleQueue[None]] = []
+        self._replaced: list[int] = []
+        self._pending: int | None = None
+        self._leaving = self._hurried = False
+
+    @contextmanager
+    def heard(self, bell: queue.SimpleQueue[None]) -> Generator[None]:
+        """Ring at the first interrupt while this block runs; `take` tells which it was.
+
+        One that nobody has taken by the end of the block is raised there.
+        """
+        if not _in_main_thread():
+            yield
+            return
+        # A call within a call, made by a signal handler of the application's, shares what is in place.
+        self._bells.append(bell)
+        try:
+            self._replace()
+            yield
+        finally:
+            self._bells = [other for other in self._bells if other is not bell]
+            if not self._bells:
+                self._restore()
+                self._leaving = self._hurried = False
+            late = self.take()
+        if late is not None:
+            raise _interrupt(late)
+
+    def take(self) -> int | None:
+        """The interrupt that rang the bell, if one did."""
+        if not _in_main_thread():
+            return None
+        number, self._pending = self._pending, None
+        return number
+
+    def leave(self) -> None:
+        """Answer to an interrupt from now on; whoever raised it, the next one is the second."""
+        self._leaving = self._leaving or (_in_main_thread() and bool(self._bells))
+
+    def patience(self, seconds: float) -> float:
+        """How long to wait for the end of work that may take these seconds."""
+        return 0 if self._hurried and _in_main_thread() else seconds
+
+    def _replace(self) -> None:
+        for number, default in _DEFAULTS.items():
+            if signal.getsignal(number) == default:
+                # Noted first, or an interrupt between the two would leave it in place.
+                self._replaced.append(number)
+                signal.signal(number, self._hear)
+
+    def _restore(self) -> None:
+        # Ctrl-C comes last: once it is restored, it may interrupt this.
+        for number in reversed(self._replaced):
+            if signal.getsignal(number) == self._hear:
+                signal.signal(number, _DEFAULTS[number])
+        self._replaced = []
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        if self._leaving and self._bells:
+            self._hurried = True
+            self._restore()
+            raise _interrupt(number)
+        self._leaving = True
+        self._pending = number
+        if self._bells:
+            # Of all that wakes a thread only this may be done by the same thread while it is falling asleep.
+            self._bells[-1].put(None)
+
+    def forget(self) -> None:
+        """Behave as if nothing waited: in a forked child, nobody would answer."""
+        self._restore()
+        self.__init__()  # type: ignore[misc]
+
+
+_signals = _Signals()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_signals.forget)
 
 
 def run_interruptible(function: Callable[[], Awaitable[T]], on_interrupt: Callable[[], float]) -> T:
-    """Like `run_sync`, for work that decides itself what Ctrl-C means.
+    """Like `run_sync`, for work that decides itself what an interrupt means.
 
-    on_interrupt: called in the waiting thread at the first Ctrl-C; it asks the work to end and answers how many
-        seconds it may take. A second Ctrl-C leaves at once.
+    In the main thread, Ctrl-C, SIGTERM and SIGHUP (the terminal was closed) interrupt the wait, each unless the
+    application handles or ignores it. Once the work has ended or had its time, KeyboardInterrupt or `Terminated` is
+    raised. A second interrupt leaves at once.
+
+    on_interrupt: called in the waiting thread at the first interrupt; it asks the work to end and answers how many
+        seconds it may take. If it fails, the work is cancelled, and the error is the cause of what is raised.
     """
-    ended = threading.Event()
-
-    async def call() -> T:
+    work = _Work(function)
+    with _signals.heard(work.bell):
+        work.start()
         try:
-            return await function()
-        finally:
-            ended.set()
+            work.wait()
+            if (number := _signals.take()) is None:
+                return work.future.result()
+            raise _interrupt(number)
+        except (KeyboardInterrupt, SystemExit) as interrupt:
+            _signals.leave()
+            with work.given_up():
+                failure = _ask_to_end(work, on_interrupt)
+            if failure is not None:
+                raise interrupt from failure
+            raise
 
-    future = _portal().start_task_soon(call)
+
+def _ask_to_end(work: _Work[Any], on_interrupt: Callable[[], float]) -> Exception | None:
+    """Give the work its time to end; returns what was wrong with asking for it."""
+    failure = None
     try:
-        return future.result()
-    except (KeyboardInterrupt, SystemExit):
-        try:
-            ended.wait(on_interrupt())
-        finally:
-            future.cancel()
-        raise
+        seconds = on_interrupt()
+    except Exception as error:  # above all, the terminal that it tells what happens may be the one that was closed
+        work.future.cancel()
+        failure, seconds = error, INTERRUPT_PATIENCE
+    work.wait_for_end(_signals.patience(seconds))
+    return failure
+
+
+# --- streams, threads and other loops --------------------------------------------------------------------------------
 
 
 def iterate_sync(source: Callable[[], AsyncIterator[T]]) -> Iterator[T]:

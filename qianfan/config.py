@@ -21,7 +21,7 @@ import re
 import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
@@ -138,6 +138,13 @@ class Settings(BaseModel):
     """Bucket of yours that local files pass through when a trainer uploads them."""
     bos_folder: str = "qianfan"
     """Folder in `bos_bucket` for them."""
+
+    # orders that cost money
+    submit_on_absent: Literal["hold", "fence", "resubmit"] = "hold"
+    """What becomes of a paid order without a clear answer that does not show up: a person decides (`hold`), its job is
+    deleted and a new one begun (`fence`), or it is sent again (`resubmit`)."""
+    submit_settle_seconds: Seconds = 120.0
+    """For how long such an order is looked for. It must be longer than a request can live, which is 30 s."""
     bos_host_region: str = Field(default="bj", pattern=r"^[a-z0-9-]+$")
     """Region of a bucket when a call names none."""
     iam_host: Text = None

@@ -18,6 +18,7 @@ QianfanError
 │   │   └── MissingCredentialsError
 │   ├── ValidationError           rows or hyper-parameters break the platform's rules; all problems listed
 │   └── PipelineError             a graph of actions that cannot run
+│       └── PipelineChanged       a run is gone on with by other actions or parameters than it began with
 ├── InternalError                 a remote piece of work ended badly, or a state that should not exist
 │   ├── TrainJobFailedError       training ended as Failed or Stopped
 │   ├── ModelPublishFailedError   publishing ended as Fail
@@ -25,7 +26,17 @@ QianfanError
 │   ├── DatasetImportError        the platform could not import the data
 │   ├── DatasetReleaseError       the platform could not release the dataset
 │   ├── DatasetExportError        the platform could not export the rows, or what it exported cannot be read
-│   └── OutcomeUnknownError       a paid call got no answer and its effect could not be found
+│   ├── OutcomeUnknownError       a paid call got no answer and its effect could not be found
+│   └── IntentMismatch            an order of unknown fate was to be repeated with another content
+├── JournalError                  the journal of runs cannot be used, or does not allow this; nothing was sent
+│   ├── JournalCorruptError       the file is damaged or no journal
+│   ├── JournalVersionError       a newer version of qianfan wrote it
+│   ├── JournalBusyError          another program keeps it locked
+│   ├── JournalWriteError         it cannot be written: disk full, or read-only
+│   ├── UnknownRunError           it has no run of that id
+│   ├── RunBusyError              a live process drives the run
+│   ├── ForeignOwner              a process on another machine drives the run
+│   └── LeaseLost                 another process took the run over
 ├── ActionTimeoutError            an action took longer than its own timeout
 ├── MissingExtraError             a feature needs an optional dependency
 ├── FileSizeOverflow              an export is larger than the configured limit
@@ -39,7 +50,7 @@ headers, tokens or keys. Facts are attributes, so nobody has to parse a message.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -201,6 +212,10 @@ class PipelineError(InvalidArgumentError):
     """A graph of actions cannot run: a need without a source, two candidates, a circle, a repeated id."""
 
 
+class PipelineChanged(PipelineError):
+    """The run began with other actions or parameters than it is to go on with. Nothing was sent."""
+
+
 # --- remote work that ended badly ------------------------------------------------------------------------------
 
 
@@ -275,12 +290,77 @@ class OutcomeUnknownError(InternalError):
     """A call that creates something got no answer, and looking for its effect settled nothing.
 
     It was not repeated, since the thing may exist and cost money. `what` names it, `name` is the name to look for.
+    run_id, node: what `decide` needs to be told; empty outside of a run.
     """
 
-    def __init__(self, message: str, *, what: str = "", name: str = "") -> None:
+    def __init__(self, message: str, *, what: str = "", name: str = "", run_id: str = "", node: str = "") -> None:
         self.what = what
         self.name = name
+        self.run_id = run_id
+        self.node = node
         super().__init__(message)
+
+
+class IntentMismatch(InternalError):
+    """An order whose fate is unknown was to be repeated, but its content is another one now.
+
+    node: the order. It is neither sent nor forgotten.
+    """
+
+    def __init__(self, message: str, *, node: str = "") -> None:
+        self.node = node
+        super().__init__(message)
+
+
+# --- the journal of runs ---------------------------------------------------------------------------------------
+
+
+class JournalError(QianfanError):
+    """The journal of runs cannot be used, or does not allow what was asked. Nothing was sent."""
+
+
+class JournalCorruptError(JournalError):
+    """The file is damaged, or no journal. It is left as it is."""
+
+
+class JournalVersionError(JournalError):
+    """A newer version of qianfan wrote the file. It is left as it is."""
+
+
+class JournalBusyError(JournalError):
+    """Another program kept the file locked for longer than a write may wait."""
+
+    retryable = True
+
+
+class JournalWriteError(JournalError):
+    """The file cannot be written: the disk is full, or the file is read-only."""
+
+    retryable = True
+
+
+class UnknownRunError(JournalError, InvalidArgumentError):
+    """The journal has no run of that id."""
+
+
+class RunBusyError(JournalError):
+    """A live process drives the run, so this process must not. `pid`: that process."""
+
+    def __init__(self, message: str, *, pid: int | None = None) -> None:
+        self.pid = pid
+        super().__init__(message)
+
+
+class ForeignOwner(JournalError):
+    """A process on another machine, `host`, drives the run; whether it lives cannot be seen from here."""
+
+    def __init__(self, message: str, *, host: str = "") -> None:
+        self.host = host
+        super().__init__(message)
+
+
+class LeaseLost(JournalError):
+    """Another process took the run over. This one drops it without another request."""
 
 
 # --- the rest ------------------------------------------------------------------------------------------------
@@ -315,3 +395,25 @@ def is_retryable(error: BaseException) -> bool:
     """Whether the same request may succeed later. Anything that does not say so is permanent."""
     value: Any = getattr(error, "retryable", False)
     return bool(value)
+
+
+def facts_of(error: BaseException) -> dict[str, Any]:
+    """An error as JSON values, which `revived` makes into an error again."""
+    facts = {name: value for name, value in vars(error).items() if _is_plain(value)}
+    return {"type": type(error).__name__, "message": describe(error), "facts": facts}
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(_is_plain(one) for one in value)
+    return value is None or isinstance(value, (str, int, float, bool))
+
+
+def revived(facts: Mapping[str, Any]) -> QianfanError:
+    """The error that `facts_of` described; an InternalError where its class is not one of these."""
+    known = globals().get(str(facts.get("type")))
+    kind = known if isinstance(known, type) and issubclass(known, QianfanError) else InternalError
+    error = kind.__new__(kind)
+    Exception.__init__(error, str(facts.get("message", "")))
+    error.__dict__.update(facts.get("facts") or {})
+    return error

@@ -166,19 +166,20 @@ class TokenStore:
         refused: a token that the platform did not accept although it should; it is not given out again.
         Those who waited while a fetch failed get the same error; a cancelled fetch leaves its turn to the next.
         """
-        if (kept := self._fresh(source, now(), refused)) is not None:
+        self._forget(source, refused)
+        if (kept := self._fresh(source, now())) is not None:
             return kept
         flight = self._flight(source)
         failures = flight.failures
         async with flight.lock:
-            if (kept := self._fresh(source, now(), refused)) is not None:
+            if (kept := self._fresh(source, now())) is not None:
                 return kept
             if flight.error is not None and flight.failures != failures:
                 raise flight.error
             try:
                 token = await drive(source.flow(now()))
             except QianfanError as error:
-                if (ageing := self._ageing(source, now(), refused)) is not None:
+                if (ageing := self._ageing(source, now())) is not None:
                     logger.warning("could not fetch a new token, using the old one: %s", error)
                     return ageing
                 flight.failures += 1
@@ -191,16 +192,22 @@ class TokenStore:
         with self._guard:
             self._tokens[source] = token
 
-    def _fresh(self, source: TokenSource, now: datetime, refused: SecretStr | None) -> Token | None:
+    def _forget(self, source: TokenSource, refused: SecretStr | None) -> None:
         with self._guard:
             token = self._tokens.get(source)
-        return token if token is not None and token.value != refused and now < token.refresh_at else None
+            if token is not None and token.value == refused:
+                del self._tokens[source]
 
-    def _ageing(self, source: TokenSource, now: datetime, refused: SecretStr | None) -> Token | None:
+    def _fresh(self, source: TokenSource, now: datetime) -> Token | None:
+        with self._guard:
+            token = self._tokens.get(source)
+        return token if token is not None and now < token.refresh_at else None
+
+    def _ageing(self, source: TokenSource, now: datetime) -> Token | None:
         """A token past its refresh time that still works, with a new refresh time."""
         with self._guard:
             token = self._tokens.get(source)
-            if token is None or token.value == refused or now >= token.expires_at:
+            if token is None or now >= token.expires_at:
                 return None
             self._tokens[source] = renewed = replace(token, refresh_at=min(now + _PATIENCE, token.expires_at))
             return renewed

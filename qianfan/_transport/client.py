@@ -19,13 +19,14 @@ import httpx
 from pydantic import SecretStr
 from typing_extensions import Self
 
-from qianfan import __version__
+from qianfan import __version__, _faults
 from qianfan._auth.tokens import SHARED_TOKENS, Token, TokenFlow, TokenRequest, TokenStore
 from qianfan._clock import SYSTEM_CLOCK, Clock
 from qianfan._retry import Random, RetryPolicy, retrying
 from qianfan._transport import objects
+from qianfan._transport.codes import lookup
 from qianfan._transport.faults import translated
-from qianfan._transport.incoming import AnswerStream, Download, Incoming
+from qianfan._transport.incoming import LARGEST_ANSWER, AnswerStream, Download, Incoming
 from qianfan._transport.keys import (
     Authentication,
     HeaderToken,
@@ -38,13 +39,15 @@ from qianfan._transport.keys import (
     prepared,
 )
 from qianfan._transport.limits import Gate, Spacing
-from qianfan._transport.outgoing import Upload
+from qianfan._transport.outgoing import Halves, Upload
 from qianfan._transport.pools import Pool, Pools
-from qianfan._transport.wire import Call, Family, Parts, Reading, Reply, Safety, request_parts
+from qianfan._transport.skew import PlatformTime
+from qianfan._transport.wire import Call, Family, Parts, Reading, Reply, Safety, excerpt, request_id_of, request_parts
 from qianfan._types import JSON, UNSET, Unset
 from qianfan.config import Settings, default_settings
 from qianfan.errors import (
     AccessTokenExpiredError,
+    APIError,
     BearerTokenExpiredError,
     InvalidArgumentError,
     RequestError,
@@ -56,20 +59,15 @@ Made = TypeVar("Made")
 Content: TypeAlias = bytes | Callable[[], AsyncIterator[bytes]]
 """What to upload: bytes, or a function that makes an iterator over them, called again for each attempt."""
 
+PURCHASE_DEADLINE: Final = 30.0
+"""Seconds in which a purchase is answered, or else it is looked for: shorter than it takes to show up in a listing."""
+
 _INFERENCE: Final = frozenset({Family.INFERENCE_V1, Family.INFERENCE_V2})
 _SOURCE: Final = f"qianfan_py_sdk_v{__version__}"
 _CONNECT_TIMEOUT: Final = 10.0
+_LARGEST_INFERENCE: Final = 64 * 1024 * 1024
 _ID_LETTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 _REFRESHABLE: Final = (AccessTokenExpiredError, BearerTokenExpiredError)
-
-
-class UnsentOnly(RetryPolicy):
-    """Repeats only what provably did not reach the platform."""
-
-    def delay_after(self, failures: int, error: BaseException, *, rng: Random = random) -> float | None:
-        """Seconds to wait, or None to give up, which is the answer to everything that may have arrived."""
-        sent = getattr(error, "sent", True)
-        return None if sent else super().delay_after(failures, error, rng=rng)
 
 
 class Client:
@@ -93,7 +91,8 @@ class Client:
     ) -> None:
         self.settings: Final = settings if settings is not None else default_settings()
         self.clock: Final = clock
-        self._rng = rng
+        self.rng: Final = rng
+        self._time = PlatformTime(clock)
         self._tokens = tokens
         self._transport = transport
         self._pools = Pools(self.settings, transport)
@@ -118,13 +117,15 @@ class Client:
 
     def with_settings(self, **changes: object) -> Client:
         """A client like this one with some settings changed; it has connections of its own."""
-        return Client(
+        client = Client(
             self.settings.replace(**changes),
             clock=self.clock,
-            rng=self._rng,
+            rng=self.rng,
             transport=self._transport,
             tokens=self._tokens,
         )
+        client._time = self._time
+        return client
 
     @property
     def requests_sent(self) -> int:
@@ -132,10 +133,14 @@ class Client:
         return self._sent
 
     def retry_policy(self, call: Call) -> RetryPolicy:
-        """The policy that the settings give this call; vary it with `.model_copy(update={"attempts": ...})`."""
+        """The policy that the settings give this call; vary it with `.model_copy(update={"attempts": ...})`.
+
+        A purchase is tried once, always.
+        """
+        if call.safety is Safety.PURCHASE:
+            return RetryPolicy(attempts=1)
         prefix = "llm_api_retry_" if call.family in _INFERENCE else "console_api_retry_"
-        kind = UnsentOnly if call.safety is Safety.PURCHASE else RetryPolicy
-        return kind(
+        return RetryPolicy(
             attempts=getattr(self.settings, prefix + "count"),
             wait_initial=getattr(self.settings, prefix + "backoff_factor"),
             wait_max=getattr(self.settings, prefix + "max_wait_interval"),
@@ -159,8 +164,9 @@ class Client:
         """Send a call and return its answer.
 
         path_args: fills the fields of the path. query, headers: sent besides the usual ones, and signed.
-        timeout: seconds for one attempt, from the connection to the last byte; None waits forever.
-        retries: instead of the settings' policy; None tries once. A PURCHASE is repeated only if it never left.
+        timeout: seconds for one attempt, from the connection to the last byte; None waits forever. A PURCHASE has 30
+        seconds, unless the settings say less.
+        retries: instead of the settings' policy; None tries once. A PURCHASE is tried once, whatever this says.
         request_id: for inference, an id of the caller's own.
 
         Raises MissingCredentialsError before anything is sent, APIError for an error of the platform, RequestError
@@ -207,7 +213,7 @@ class Client:
         async def open_(token: SecretStr | None) -> tuple[Incoming, AnswerStream]:
             incoming = await self._open(Pool.STREAMS, call, parts, how, token, timeout, parts.content)
             try:
-                return incoming, await self._answers(call, incoming)
+                return incoming, await self._answers(call, how, incoming)
             except BaseException:
                 await incoming.aclose()
                 raise
@@ -219,18 +225,18 @@ class Client:
             finally:
                 await incoming.aclose()
 
-    async def _answers(self, call: Call, incoming: Incoming) -> AnswerStream:
-        reading = self._reading(call)
+    async def _answers(self, call: Call, how: Authentication, incoming: Incoming) -> AnswerStream:
         if incoming.status == 200 and incoming.headers.get("content-type", "").startswith("text/event-stream"):
-            answers = AnswerStream(incoming, reading)
+            answers = AnswerStream(incoming, self._reading(call))
             await answers.peek()
             return answers
         content = await incoming.whole()
-        reading.reply(incoming.status, incoming.headers, content)
+        reply = self._understood(call, how, incoming, content)
         raise RequestError(
             f"{call.name} asked for a stream and got a single answer",
             status_code=incoming.status,
-            body=content[:500].decode("utf-8", "replace"),
+            body=excerpt(content),
+            request_id=reply.request_id,
         )
 
     # --- object storage ----------------------------------------------------------------------------------------
@@ -291,7 +297,7 @@ class Client:
         """A link that opens an object without keys for `expires` seconds. Whoever has it, can use it."""
         call = Call("presigned link", Family.BOS, Safety.READ, "", method=method)
         parts = objects.object_parts(self.settings, call, bucket, key, region=region)
-        return objects.presigned(account_keys(self.settings), parts, now=self.clock.wall(), expires=expires)
+        return objects.presigned(account_keys(self.settings), parts, now=self._time.now(), expires=expires)
 
     def download(self, url: str) -> AbstractAsyncContextManager[Download]:
         """Read a plain link, without credentials: `async with client.download(url) as download: ...`."""
@@ -309,32 +315,33 @@ class Client:
                 body = await stack.enter_async_context(upload()) if upload is not None else None
                 incoming = await self._open(pool, call, parts, how, None, self._timeout(call), body)
                 stack.push_async_callback(incoming.aclose)
-                return self._reading(call).reply(incoming.status, incoming.headers, await incoming.whole())
+                return self._understood(call, how, incoming, await incoming.whole())
 
-        return await self._repeating(call, UNSET, attempt)
+        return await self._repeating(call, UNSET, partial(self._in_time, attempt))
 
     @asynccontextmanager
     async def _download(self, call: Call, source: Parts | str) -> AsyncGenerator[Download, None]:
+        how = authentication(self.settings, call.family) if isinstance(source, Parts) else Nothing()
+
         async def open_() -> Incoming:
-            incoming = await self._open_download(call, source)
+            incoming = await self._open_download(call, source, how)
             if incoming.status in (200, 206):
                 return incoming
             try:
-                self._reading(call).reply(incoming.status, incoming.headers, await incoming.whole())
+                self._understood(call, how, incoming, await incoming.whole())
                 raise RequestError(f"{call.name} got HTTP status {incoming.status}", status_code=incoming.status)
             finally:
                 await incoming.aclose()
 
         async with self._streams:
-            incoming = await self._repeating(call, UNSET, open_)
+            incoming = await self._repeating(call, UNSET, partial(self._in_time, open_))
             try:
                 yield Download(incoming)
             finally:
                 await incoming.aclose()
 
-    async def _open_download(self, call: Call, source: Parts | str) -> Incoming:
+    async def _open_download(self, call: Call, source: Parts | str, how: Authentication) -> Incoming:
         if isinstance(source, Parts):
-            how = authentication(self.settings, call.family)
             return await self._open(Pool.STREAMS, call, source, how, None, self._timeout(call), None, raw=True)
         ready = Prepared("GET", source, {"accept-encoding": "identity"})
         return await self._send(Pool.STREAMS, call, ready, self._timeout(call), None, raw=True, follow_redirects=True)
@@ -353,7 +360,7 @@ class Client:
                     content = await incoming.whole()
                 finally:
                     await incoming.aclose()
-                return self._reading(call).reply(incoming.status, incoming.headers, content)
+                return self._understood(call, how, incoming, content)
         raise RequestTimeoutError(f"{call.name}: no complete answer within {timeout:g} seconds", retryable=True)
 
     async def _open(
@@ -371,7 +378,7 @@ class Client:
         """Attach credentials, fresh for each attempt, send, and wait for the answer's headers."""
         if call.family in _INFERENCE:
             await self._spacing.wait()
-        ready = prepared(parts, how, token, now=self.clock.wall(), expiration=self.settings.iam_sign_expiration_sec)
+        ready = prepared(parts, how, token, now=self._time.now(), expiration=self.settings.iam_sign_expiration_sec)
         return await self._send(pool, call, ready, timeout, content, raw=raw)
 
     async def _send(
@@ -390,17 +397,42 @@ class Client:
         with self._guard:
             self._sent += 1
         with translated(call.name):
-            request = _request(client, ready, content, _timeouts(timeout))
+            request = _request(client, call, ready, content, _timeouts(timeout))
             response = await client.send(request, stream=True, follow_redirects=follow_redirects)
-        incoming = Incoming(call.name, response, raw=raw)
+        largest = _LARGEST_INFERENCE if call.family in _INFERENCE else LARGEST_ANSWER
+        incoming = Incoming(call.name, response, raw=raw, largest=largest)
         logger.debug(
             "%s: HTTP %d after %.0f ms (request id %s)",
             call.name,
             incoming.status,
             1000 * (self.clock.monotonic() - begun),
-            incoming.headers.get("x-bce-request-id") or incoming.headers.get("x-baidu-request-id"),
+            request_id_of(None, incoming.headers),
         )
         return incoming
+
+    def _understood(self, call: Call, how: Authentication, incoming: Incoming, content: bytes) -> Reply:
+        """The answer as a Reply, or the error that it reports. What a refused signature tells of the time is kept."""
+        try:
+            return self._reading(call).reply(incoming.status, incoming.headers, content)
+        except APIError as error:
+            # The answer to HEAD has no body and so may not say why.
+            unsaid = call.method == "HEAD" and error.http_status in (400, 403)
+            if isinstance(how, Signed) and (unsaid or lookup(error.code).clock):
+                self._time.learn(incoming.headers)
+            raise
+
+    async def _in_time(self, attempt: Callable[[], Awaitable[Made]]) -> Made:
+        """Send; when the signature was refused since this machine's clock is off, once more with the platform's time.
+
+        That holds for purchases too: what is refused has no effect.
+        """
+        before = self._time.offset
+        try:
+            return await attempt()
+        except APIError:
+            if self._time.offset == before:
+                raise
+        return await attempt()
 
     async def _repeating(
         self, call: Call, retries: RetryPolicy | Unset | None, attempt: Callable[[], Awaitable[Made]]
@@ -410,14 +442,12 @@ class Client:
         def tell(failures: int, error: Exception, delay: float) -> None:
             logger.info("attempt %d of %d failed, next in %.1f s: %s", failures, policy.attempts, delay, error)
 
-        return await retrying(policy, attempt, before_sleep=tell, sleep=self.clock.sleep, rng=self._rng)
+        return await retrying(policy, attempt, before_sleep=tell, sleep=self.clock.sleep, rng=self.rng)
 
     def _policy(self, call: Call, retries: RetryPolicy | Unset | None) -> RetryPolicy:
-        if retries is UNSET:
+        if retries is UNSET or call.safety is Safety.PURCHASE:
             return self.retry_policy(call)
-        if retries is None:
-            return RetryPolicy(attempts=1)
-        return UnsentOnly(**dict(retries)) if call.safety is Safety.PURCHASE else retries
+        return RetryPolicy(attempts=1) if retries is None else retries
 
     # --- tokens ------------------------------------------------------------------------------------------------
 
@@ -425,7 +455,7 @@ class Client:
         """Send with the token this kind of call needs; if the platform refuses it, once more with a new one."""
         token = await self._token(how)
         try:
-            return await send(token)
+            return await self._in_time(partial(send, token))
         except _REFRESHABLE:
             if not isinstance(how, (QueryToken, HeaderToken)) or how.source is None:
                 raise
@@ -455,7 +485,7 @@ class Client:
         call = Call(request.name, family, Safety.READ, request.path, method=request.method)
         parts = request_parts(call, request.base_url, query=dict(request.query), headers=self._headers(call, None))
         how = Nothing() if request.signer is None else Signed(request.signer)
-        reply = await self._exchange(call, parts, how, None, self.settings.auth_timeout)
+        reply = await self._in_time(partial(self._exchange, call, parts, how, None, self.settings.auth_timeout))
         return reply.body
 
     # --- small things ------------------------------------------------------------------------------------------
@@ -486,14 +516,15 @@ class Client:
         return headers
 
     def _new_request_id(self) -> str:
-        tail = "".join(_ID_LETTERS[int(self._rng.random() * len(_ID_LETTERS))] for _ in range(16))
+        tail = "".join(_ID_LETTERS[int(self.rng.random() * len(_ID_LETTERS))] for _ in range(16))
         return f"sdk-py-{__version__}-{tail}"
 
     def _timeout(self, call: Call, asked: float | Unset | None = UNSET) -> float | None:
         if asked is not UNSET:
             return asked
         settings = self.settings
-        return settings.llm_api_retry_timeout if call.family in _INFERENCE else settings.console_api_retry_timeout
+        seconds = settings.llm_api_retry_timeout if call.family in _INFERENCE else settings.console_api_retry_timeout
+        return min(seconds, PURCHASE_DEADLINE) if call.safety is Safety.PURCHASE else seconds
 
     def _reading(self, call: Call) -> Reading:
         settings = self.settings
@@ -502,14 +533,20 @@ class Client:
 
 
 def _request(
-    client: httpx.AsyncClient, ready: Prepared, content: bytes | Upload | None, timeout: httpx.Timeout
+    client: httpx.AsyncClient, call: Call, ready: Prepared, content: bytes | Upload | None, timeout: httpx.Timeout
 ) -> httpx.Request:
     headers = {**client.headers, **ready.headers}
-    if not isinstance(content, Upload):
+    stream: Upload | Halves
+    if isinstance(content, Upload):
+        stream = content
+    elif content and call.creates and _faults.is_armed(point := f"{call.creates}.sending"):
+        stream = Halves(content, point)
+        headers["content-length"] = str(len(content))
+    else:
         return client.build_request(ready.method, ready.url, headers=headers, content=content, timeout=timeout)
     # Built by hand, since the library would announce an upload as chunked and wrap it in a generator that nobody ends.
     return httpx.Request(
-        ready.method, ready.url, headers=headers, stream=content, extensions={"timeout": timeout.as_dict()}
+        ready.method, ready.url, headers=headers, stream=stream, extensions={"timeout": timeout.as_dict()}
     )
 
 

@@ -18,12 +18,13 @@ class Code:
     """What is known about one code.
 
     kind: the error class; temporary: the same request may succeed later; hint: what the reader can do, as a sentence
-    without its full stop.
+    without its full stop; clock: a clock that is off can be the reason.
     """
 
     kind: type[APIError] = APIError
     temporary: bool = False
     hint: str | None = None
+    clock: bool = False
 
 
 KEY_KINDS: Final = (
@@ -48,7 +49,7 @@ CODES: Final[Mapping[int | str, Code]] = {
     4: Code(temporary=True),
     6: Code(hint=_PERMISSION),
     13: Code(AuthError, hint=KEY_KINDS),
-    14: Code(AuthError, hint=f"Check the keys and this machine's clock. {KEY_KINDS}"),
+    14: Code(AuthError, hint=f"Check the keys and this machine's clock. {KEY_KINDS}", clock=True),
     15: Code(temporary=True),
     17: Code(hint=_PAY),
     18: Code(RateLimitError, temporary=True, hint=_QUOTA),
@@ -87,8 +88,10 @@ CODES: Final[Mapping[int | str, Code]] = {
     "SlowDown": Code(RateLimitError, temporary=True),
     "InvalidAccessKeyId": Code(AuthError, hint=UNKNOWN_ACCESS_KEY),
     "InvalidHTTPAuthHeader": Code(AuthError, hint=KEY_KINDS),
-    "RequestExpired": Code(AuthError, hint="The signature was too old on arrival: check this machine's clock"),
-    "SignatureDoesNotMatch": Code(AuthError, hint=WRONG_SECRET),
+    "RequestExpired": Code(
+        AuthError, hint="The signature was too old on arrival: check this machine's clock", clock=True
+    ),
+    "SignatureDoesNotMatch": Code(AuthError, hint=WRONG_SECRET, clock=True),
 }
 
 HEADER_MESSAGES: Final[Mapping[str, str]] = {

@@ -12,23 +12,30 @@ import httpx
 
 from qianfan._transport.faults import translated
 from qianfan._transport.sse import AnswerDecoder
-from qianfan._transport.wire import Reading
+from qianfan._transport.wire import Reading, request_id_of
 from qianfan.errors import RequestError, StreamInterruptedError
 
-_LARGEST_BODY: Final = 64 * 1024 * 1024
+LARGEST_ANSWER: Final = 16 * 1024 * 1024
+"""Bytes that an answer of the console can have; the longest listings stay far below."""
 _CLOSING_TIME: Final = 5.0
 
 
 class Incoming:
-    """A response whose body is read piece by piece. Close it, whatever happened."""
+    """A response whose body is read piece by piece. Close it, whatever happened.
 
-    def __init__(self, name: str, response: httpx.Response, *, raw: bool = False) -> None:
+    largest: bytes that `whole` takes at most.
+    """
+
+    def __init__(
+        self, name: str, response: httpx.Response, *, raw: bool = False, largest: int = LARGEST_ANSWER
+    ) -> None:
         self.status = response.status_code
         self.headers: Mapping[str, str] = {key.lower(): value for key, value in response.headers.items()}
         self._name = name
         self._response = response
         # An answer that was never on a wire, from a transport inside this process, has nothing raw to read.
         self._chunks = response.aiter_raw() if raw and not response.is_stream_consumed else response.aiter_bytes()
+        self._largest = largest
         self._closed = False
 
     async def next_chunk(self) -> bytes | None:
@@ -39,15 +46,25 @@ class Incoming:
             return await anext(self._chunks, None)
 
     async def whole(self) -> bytes:
-        """The rest of the body, of a size that an answer can have."""
+        """The rest of the body. Raises RequestError when it is larger than an answer can be, without keeping it."""
+        announced = self.headers.get("content-length", "")
+        # The answer to HEAD tells the size of an object that does not follow.
+        follows = announced.isascii() and announced.isdigit() and self._response.request.method != "HEAD"
+        if follows and float(announced) > self._largest:
+            raise self._too_large()
         body = bytearray()
         while (chunk := await self.next_chunk()) is not None:
+            if len(body) + len(chunk) > self._largest:
+                raise self._too_large()
             body += chunk
-            if len(body) > _LARGEST_BODY:
-                raise RequestError(
-                    f"{self._name}: the answer is larger than {_LARGEST_BODY} bytes", status_code=self.status
-                )
         return bytes(body)
+
+    def _too_large(self) -> RequestError:
+        return RequestError(
+            f"{self._name}: the answer is larger than {self._largest} bytes",
+            status_code=self.status,
+            request_id=request_id_of(None, self.headers),
+        )
 
     async def aclose(self) -> None:
         """Close the connection or hand it back for the next request."""

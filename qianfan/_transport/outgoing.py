@@ -8,6 +8,7 @@ import anyio
 import httpx
 from typing_extensions import Self
 
+from qianfan import _faults
 from qianfan.errors import InvalidArgumentError
 
 _CLOSING_TIME = 5.0
@@ -52,3 +53,25 @@ class Upload(httpx.AsyncByteStream):
 
     def _wrong(self, found: str) -> InvalidArgumentError:
         return InvalidArgumentError(f"{self._name}: size={self._size} was announced, the content has {found}")
+
+
+class Halves(httpx.AsyncByteStream):
+    """A body that leaves in two pieces with a crash point between them: a process can end with half of it written."""
+
+    def __init__(self, content: bytes, point: str) -> None:
+        middle = len(content) // 2
+        self._pieces = iter((content[:middle], content[middle:]))
+        self._begun = False
+        self._point = point
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece = next(self._pieces, None)
+        if piece is None:
+            raise StopAsyncIteration
+        if self._begun:
+            _faults.point(self._point)
+        self._begun = True
+        return piece

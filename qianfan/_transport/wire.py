@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from qianfan._auth.iam import encode_path, encode_query
@@ -26,6 +26,10 @@ from qianfan.errors import (
 _EXCERPT: Final = 500
 _LONGEST_MESSAGE: Final = 2000
 _SKEW_WORTH_MENTIONING: Final = 60.0
+_LONGEST_RETRY_AFTER: Final = 300.0
+
+Creates: TypeAlias = Literal["job", "task", "model", "service", "dataset"]
+"""What a purchase makes."""
 
 
 class Family(Enum):
@@ -57,7 +61,7 @@ class Safety(Enum):
     EFFECT = "effect"
     """Changes something, and the second time changes nothing more: repeat."""
     PURCHASE = "purchase"
-    """Creates or bills something: sent once, unless the first try provably did not reach the platform."""
+    """Creates or bills something: sent once. Who sends it again looks for its effect first, which is not done here."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class Call:
     """One operation of the platform, declared once beside the method that offers it.
 
     name: what errors and logs call it; action: the `Action` parameter of V2; path: may contain fields such as
-    `{endpoint}`, filled from `path_args`.
+    `{endpoint}`, filled from `path_args`; creates: what a purchase makes.
     """
 
     name: str
@@ -74,6 +78,7 @@ class Call:
     path: str
     action: str | None = None
     method: str = "POST"
+    creates: Creates | None = None
 
 
 @dataclass(frozen=True)
@@ -197,7 +202,7 @@ class Reading:
         body = _parsed(content)
         if (failure := self.failure(status, headers, body)) is not None:
             raise failure
-        request_id = _request_id(body, headers)
+        request_id = request_id_of(body, headers)
         if not 200 <= status < 300:
             raise self._unusable(f"HTTP status {status}", status, headers, content, request_id)
         if body is _NOT_JSON or (body is None and self.call.family is not Family.BOS):
@@ -222,7 +227,7 @@ class Reading:
         return kind(
             code,
             message[:_LONGEST_MESSAGE],
-            _request_id(body, headers),
+            request_id_of(body, headers),
             http_status=status,
             retryable=temporary and not issubclass(kind, AuthError),
             retry_after=retry_after(headers, self.now),
@@ -311,7 +316,8 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else "" if value is None else str(value)
 
 
-def _request_id(body: JSON, headers: Mapping[str, str]) -> str | None:
+def request_id_of(body: JSON, headers: Mapping[str, str]) -> str | None:
+    """What support asks for: in the body, otherwise in the headers."""
     if isinstance(body, dict):
         for name in ("requestId", "log_id", "id"):
             if isinstance(value := body.get(name), (str, int)) and value:
@@ -320,17 +326,27 @@ def _request_id(body: JSON, headers: Mapping[str, str]) -> str | None:
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds that the `Retry-After` header asks to wait: a number, or the time until a date."""
+    """Seconds that the `Retry-After` header asks to wait: a number, or the time until a date. 300 at most.
+
+    A date is compared with the server's own, so that this machine's clock need not agree; now: for when it sent none.
+    """
     value = headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
-        return float(value[:9])
+        return min(float(value), _LONGEST_RETRY_AFTER)
     moment = _http_date(value)
-    return max(0.0, (moment - now).total_seconds()) if moment is not None else None
+    if moment is None:
+        return None
+    return min(max(0.0, (moment - (date_of(headers) or now)).total_seconds()), _LONGEST_RETRY_AFTER)
+
+
+def date_of(headers: Mapping[str, str]) -> datetime | None:
+    """The server's time."""
+    return _http_date(headers.get("date", ""))
 
 
 def clock_skew(headers: Mapping[str, str], now: datetime) -> str | None:
     """A sentence about this machine's clock, if it is far from the server's."""
-    moment = _http_date(headers.get("date", ""))
+    moment = date_of(headers)
     if moment is None:
         return None
     seconds = (now - moment).total_seconds()
@@ -342,6 +358,6 @@ def clock_skew(headers: Mapping[str, str], now: datetime) -> str | None:
 def _http_date(value: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

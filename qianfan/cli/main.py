@@ -5,9 +5,12 @@ Nothing heavy is imported before a command needs it, so `qianfan --help` answers
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
-from typing import Annotated, Any, NoReturn
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Annotated, Any, NoReturn, TextIO
 
 try:
     import typer
@@ -84,24 +87,85 @@ def main() -> NoReturn:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command and return its exit code. An error becomes one readable line on stderr."""
+    """Run one command and return its exit code. An error becomes one readable line on stderr.
+
+    A command that was interrupted returns what shells give to the signal. So does one whose output nobody reads any
+    longer, as in `qianfan trainer list | head -1`: it ends without a word, with 141. That the terminal has been closed
+    changes no exit code.
+    """
     invocation = Invocation()
+    # As they are now, since typer puts others in their place when nobody reads them any longer.
+    stdout, stderr = sys.stdout, sys.stderr
     with log_lines():
         try:
             done: Any = app(arguments, prog_name="qianfan", standalone_mode=False, obj=invocation)
             code = int(done) if isinstance(done, int) else Exit.OK
-        except KeyboardInterrupt:
-            code = Exit.INTERRUPTED
-        except Exception as error:
-            if invocation.shows_tracebacks:
-                traceback.print_exc()
-            code = _explain(error)
+        except (Exception, KeyboardInterrupt, SystemExit) as error:
+            code = _ended_by(error, shows_traceback=invocation.shows_tracebacks)
     for line in invocation.last_words:
+        _say(line)
+    unwritten = _write_out(stdout)
+    _write_out(stderr)
+    return _ended_by(unwritten) if unwritten is not None and code == Exit.OK else code
+
+
+def _ended_by(error: BaseException, *, shows_traceback: bool = False) -> int:
+    """Say what is wrong, unless the command was left rather than failed, and return the exit code."""
+    left = _left(error)
+    if left is not None:
+        return left
+    if shows_traceback:
+        _say("".join(traceback.format_exception(error)).rstrip())
+    return _explain(error)
+
+
+def _left(error: BaseException) -> int | None:
+    """The exit code when a command was left rather than failed; None when it failed."""
+    if not isinstance(error, (KeyboardInterrupt, SystemExit, OSError, ValueError)):
+        return None
+    chain = list(_with_contexts(error))
+    # On the way out something may be printed, and fail since the terminal is gone.
+    for interrupt in chain:
+        if isinstance(interrupt, KeyboardInterrupt):
+            return Exit.INTERRUPTED
+        if isinstance(interrupt, SystemExit) and interrupt.code in (Exit.HUNG_UP, Exit.TERMINATED):
+            return Exit(interrupt.code)
+    # typer and rich turn a broken pipe into a sys.exit(1).
+    if isinstance(error, (BrokenPipeError, SystemExit)) and any(isinstance(one, BrokenPipeError) for one in chain):
+        return Exit.UNREAD
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else Exit.FAILED if error.code else Exit.OK
+    return None
+
+
+def _with_contexts(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__context__
+
+
+def _say(line: str) -> None:
+    with suppress(AttributeError, OSError, ValueError):  # stderr may have gone with the terminal, or never been there
         sys.stderr.write(f"{line}\n")
-    return code
 
 
-def _explain(error: Exception) -> int:
+def _write_out(stream: TextIO | None) -> OSError | None:
+    """Write out what a stream holds back; returns why that could not be done."""
+    if stream is None or stream.closed:
+        return None
+    try:
+        stream.flush()
+    except OSError as error:
+        # Still held back, it would be tried again at the end of the process, and change the exit code.
+        with suppress(OSError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+        return error
+    return None
+
+
+def _explain(error: BaseException) -> int:
     """Say what is wrong, and return the exit code."""
     # What typer raises for wrong options comes from one of two libraries, depending on its version.
     wrong_options = getattr(error, "format_message", None)
@@ -112,11 +176,11 @@ def _explain(error: Exception) -> int:
         text = (
             f"unexpected {type(error).__name__}: {text}. This is a mistake in qianfan; --enable-traceback shows where"
         )
-    sys.stderr.write(f"Error: {text}\n")
+    _say(f"Error: {text}")
     return exit_code(error)
 
 
-def _explain_usage(error: Exception, message: str) -> int:
+def _explain_usage(error: BaseException, message: str) -> int:
     # Without any argument the message is the help, which typer has shown by now, except without rich. Older versions
     # call that a success.
     if type(error).__name__ == "NoArgsIsHelpError":
@@ -125,7 +189,7 @@ def _explain_usage(error: Exception, message: str) -> int:
     context = getattr(error, "ctx", None)
     hint = f" ({context.command_path} --help shows the options)" if context is not None else ""
     line = " ".join(message.replace("Value error, ", "").split()).rstrip(".")
-    sys.stderr.write(f"Error: {line}{hint}\n")
+    _say(f"Error: {line}{hint}")
     return Exit.USAGE
 
 

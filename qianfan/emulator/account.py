@@ -10,15 +10,18 @@ import random
 import secrets
 import string
 import threading
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from qianfan._clock import Clock
+from qianfan._types import JSON
 from qianfan.emulator.blobs import Blob, BlobStore
 from qianfan.emulator.buckets import Buckets
 from qianfan.emulator.lifecycle import Stages
+from qianfan.emulator.quirks import Quirks
 from qianfan.emulator.records import (
     Dataset,
     Group,
@@ -40,16 +43,15 @@ R = TypeVar("R", bound=Record)
 _LETTERS = string.ascii_lowercase + string.digits
 
 
-@dataclass
-class Quirks:
-    """Properties of the platform that are not certain; each can be switched to the other reading.
-
-    job_delete_takes_tasks: deleting a job removes its tasks, in place of being refused while it has any.
-    task_in_deleted_job: a task can still be created in a job that was deleted.
-    """
-
-    job_delete_takes_tasks: bool = False
-    task_in_deleted_job: bool = False
+_KINDS = {
+    "dataset": "datasets",
+    "job": "jobs",
+    "task": "tasks",
+    "model_set": "model_sets",
+    "model": "models",
+    "service": "services",
+}
+"""What is counted when it is made -> its shelf."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +93,14 @@ class Account:
         self.quirks = Quirks()
         self.lock = threading.RLock()
         self.changes = 0
-        self.groups = Shelf(Group, "dg-", 16, 900)
-        self.datasets = Shelf(Dataset, "ds-", 16, 51000)
-        self.imports = Shelf(ImportTask, "task-", 12, 1)
-        self.jobs = Shelf(Job, "job-", 12, 18000)
-        self.tasks = Shelf(Task, "task-", 12, 10000)
-        self.model_sets = Shelf(ModelSet, "am-", 12, 20000)
-        self.models = Shelf(Model, "amv-", 12, 23000)
-        self.services = Shelf(Service, "svco-", 12, 5000)
+        self.groups = Shelf(Group, "dg-", 16, 900, self._seconds)
+        self.datasets = Shelf(Dataset, "ds-", 16, 51000, self._seconds)
+        self.imports = Shelf(ImportTask, "task-", 12, 1, self._seconds)
+        self.jobs = Shelf(Job, "job-", 12, 18000, self._seconds)
+        self.tasks = Shelf(Task, "task-", 12, 10000, self._seconds)
+        self.model_sets = Shelf(ModelSet, "am-", 12, 20000, self._seconds)
+        self.models = Shelf(Model, "amv-", 12, 23000, self._seconds)
+        self.services = Shelf(Service, "svco-", 12, 5000, self._seconds)
         self.deleted_jobs: dict[str, Job] = {}
         self.buckets = Buckets()
         self.tokens = Tokens()
@@ -122,6 +124,35 @@ class Account:
     def now(self) -> datetime:
         """The present, in UTC."""
         return self.clock.wall()
+
+    def _seconds(self) -> float:
+        return self.clock.monotonic()
+
+    @contextmanager
+    def as_of(self, clock: Clock) -> Generator[None]:
+        """Go by another clock for a moment. The account must be locked."""
+        usual, self.clock = self.clock, clock
+        try:
+            yield
+        finally:
+            self.clock = usual
+
+    def listed(self, shelf: Shelf[R]) -> list[R]:
+        """What listings show and names find of a shelf, newest first."""
+        return [record for record in shelf.newest_first() if self.is_listed(shelf, record)]
+
+    def is_listed(self, shelf: Shelf[R], record: R) -> bool:
+        """Whether a record is old enough to show in listings."""
+        return shelf.age(record) >= self.quirks.listing_lag
+
+    def made(self) -> dict[str, int]:
+        """How many things of each kind ever came into being."""
+        shelves = self.shelves
+        return {kind: shelves[name].made for kind, name in _KINDS.items()}
+
+    def deleted_job(self, key: JSON) -> Job | None:
+        """A job that was deleted, by id or number; None when there was none."""
+        return next((job for job in self.deleted_jobs.values() if key in (job.id, job.number, str(job.number))), None)
 
     def new_id(self, shelf: Shelf[R]) -> str:
         """A fresh id for a shelf."""

@@ -57,11 +57,12 @@ def nano_time(moment: datetime) -> str:
     return f"{local:%Y-%m-%dT%H:%M:%S}.{local.microsecond:06d}000+08:00"
 
 
-def page_of(body: Body, items: list[tuple[str, T]]) -> tuple[list[T], dict[str, JSON]]:
+def page_of(call: Call, items: list[tuple[str, T]]) -> tuple[list[T], dict[str, JSON]]:
     """One page of a V2 list by marker, and its `pageInfo`.
 
     items: (id, entry), newest first; turned around in place when the body asks for the other order.
     """
+    body = call.body
     marker = body.optional_text("marker")
     size = min(int(body.number("maxKeys", 1, 10**9, default=10)), _LARGEST_PAGE)
     if body.flag("pageReverse", default=False):
@@ -71,6 +72,8 @@ def page_of(body: Body, items: list[tuple[str, T]]) -> tuple[list[T], dict[str, 
         start = next((index for index, (key, _) in enumerate(items) if key == marker), -1)
         if start < 0:
             raise invalid("marker", f"marker {marker!r} names no entry of this list")
+        if call.account.quirks.pages_shift and size > 1:
+            start = max(0, start - 1)
     shown, rest = items[start : start + size], items[start + size :]
     info: dict[str, JSON] = {"marker": marker, "maxKeys": size, "isTruncated": bool(rest)}
     if rest:

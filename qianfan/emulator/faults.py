@@ -32,6 +32,9 @@ class Fault:
     delay: seconds on the emulator's clock before anything else happens.
     drop: break the connection: "before" the call takes effect, "after" it did but before its answer, or "during" the
     answer, when a first part of it was sent.
+    late: the connection breaks off as with drop="before", and the call takes effect so many seconds later on the
+    emulator's clock. twice: it takes effect two times, and the second is answered, or the first where only that could
+    be carried out. Both are for calls that answer in JSON; requests of object storage are passed over.
     stream: what is wrong with a streamed answer: "unfinished" (ends without its end mark), "error" (an error object
     after the first piece), "comments" (harmless comment lines between the pieces).
     """
@@ -47,6 +50,8 @@ class Fault:
     delay: float | None = None
     drop: Drop | None = None
     stream: Spoilt | None = None
+    late: float | None = None
+    twice: bool = False
     seen: int = 0
     hits: int = 0
 
@@ -56,6 +61,11 @@ class Fault:
             return False
         self.seen += 1
         return self.seen >= self.nth and (self.times is None or self.hits < self.times)
+
+    @property
+    def moves(self) -> bool:
+        """Whether the call takes effect, but not once and at once."""
+        return self.late is not None or self.twice
 
     @property
     def answers(self) -> bool:
@@ -83,6 +93,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "code": (int, str, type(None)),
     "message": (str, type(None)),
     "delay": (int, float, type(None)),
+    "late": (int, float, type(None)),
 }
 
 
@@ -92,10 +103,25 @@ def _check_types(fault: Fault) -> None:
         value = getattr(fault, name)
         if not isinstance(value, types) or isinstance(value, bool):
             raise InvalidArgumentError(f"{name} of a fault cannot be {value!r}")
-    if fault.delay is not None and fault.delay < 0:
-        raise InvalidArgumentError(f"delay of a fault cannot be {fault.delay!r}; it counts seconds")
+    for name in ("delay", "late"):
+        seconds = getattr(fault, name)
+        if seconds is not None and not seconds >= 0:
+            raise InvalidArgumentError(f"{name} of a fault cannot be {seconds!r}; it counts seconds")
+    if not isinstance(fault.twice, bool):
+        raise InvalidArgumentError(f"twice of a fault cannot be {fault.twice!r}")
     if not all(isinstance(text, str) for pair in fault.headers.items() for text in pair):
         raise InvalidArgumentError(f"headers of a fault must be texts, not {fault.headers!r}")
+
+
+def _check_together(fault: Fault) -> None:
+    if fault.moves and (fault.answers or fault.stream is not None):
+        raise InvalidArgumentError(
+            "late and twice let the call answer; leave status, code, message, body and stream out"
+        )
+    if fault.late is not None and (fault.twice or fault.drop not in (None, "before")):
+        raise InvalidArgumentError("a late call takes effect once and gets no answer; leave twice and drop out")
+    if fault.twice and fault.drop == "before":
+        raise InvalidArgumentError('a call that is dropped "before" its effect cannot take effect twice')
 
 
 class Faults:
@@ -119,12 +145,17 @@ class Faults:
         delay: float | None = None,
         drop: Drop | None = None,
         stream: Spoilt | None = None,
+        late: float | None = None,
+        twice: bool = False,
     ) -> Fault:
         """Order a failure; the parameters are those of `Fault`.
 
-        Raises InvalidArgumentError when nothing would happen, or for an unknown `drop` or `stream`.
+        Raises InvalidArgumentError when nothing would happen, for an unknown `drop` or `stream`, or for parts that
+        exclude each other.
         """
-        fault = Fault(call, nth, times, status, code, message, body, dict(headers or {}), delay, drop, stream)
+        fault = Fault(
+            call, nth, times, status, code, message, body, dict(headers or {}), delay, drop, stream, late, twice
+        )
         _check_types(fault)
         if drop is not None and drop not in _DROPS:
             raise InvalidArgumentError(f"drop is {drop!r}; use one of {_DROPS}")
@@ -132,16 +163,22 @@ class Faults:
             raise InvalidArgumentError(f"stream is {stream!r}; use one of {_SPOILT}")
         if nth < 1 or (times is not None and times < 1):
             raise InvalidArgumentError(f"nth is {nth!r} and times is {times!r}; both count from 1")
-        if not fault.answers and (delay, drop, stream) == (None, None, None):
-            raise InvalidArgumentError("a fault needs a status, code, message, body, delay, drop or stream")
+        if not fault.answers and not fault.moves and (delay, drop, stream) == (None, None, None):
+            raise InvalidArgumentError(
+                "a fault needs a status, code, message, body, delay, drop, stream, late or twice"
+            )
+        _check_together(fault)
         with self._lock:
             self._faults.append(fault)
         return fault
 
-    def take(self, recorded: Recorded) -> Fault | None:
-        """The failure that hits a call, if any; the first one ordered wins."""
+    def take(self, recorded: Recorded, *, movable: bool = True) -> Fault | None:
+        """The failure that hits a call, if any; the first one ordered wins.
+
+        movable: whether the call can take effect late or twice; faults that order this pass over others.
+        """
         with self._lock:
-            due = [fault for fault in self._faults if fault.sees(recorded)]
+            due = [fault for fault in self._faults if (movable or not fault.moves) and fault.sees(recorded)]
             if not due:
                 return None
             due[0].hits += 1

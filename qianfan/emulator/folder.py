@@ -72,6 +72,7 @@ class Folder:
             "changes": account.changes,
             "shelves": shelves,
             "numbers": {name: shelf.next_number for name, shelf in account.shelves.items()},
+            "made": {name: shelf.made for name, shelf in account.shelves.items()},
             "deleted_jobs": [job.model_dump(mode="json") for job in account.deleted_jobs.values()],
             "buckets": list(account.buckets),
             "objects": [stored.model_dump(mode="json") for stored in account.buckets.objects()],
@@ -81,8 +82,9 @@ class Folder:
         account, now = self._account, self._account.clock.monotonic()
         for name, shelf in account.shelves.items():
             for row in state["shelves"][name]:
-                shelf.add(_restarted(shelf.kind.model_validate(row), now))
+                shelf.put_back(_restarted(shelf.kind.model_validate(row), now))
             shelf.next_number = state["numbers"][name]
+            shelf.made = state.get("made", {}).get(name, len(shelf))
         for row in state["deleted_jobs"]:
             job = Job.model_validate(row)
             account.deleted_jobs[job.id] = job

@@ -1,14 +1,19 @@
-"""What people and programs see of the emulator itself: an overview as a page and as JSON, loss curves, faults."""
+"""What people and programs see of the emulator itself: an overview as a page and as JSON, loss curves, counts.
+
+Programs in other processes order its course here too: faults, quirks, and how work goes.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from collections.abc import Callable
+from dataclasses import asdict, fields
 from html import escape
 from typing import TYPE_CHECKING
 
 from qianfan._types import JSON
 from qianfan.emulator import training
+from qianfan.emulator.faults import Fault
 from qianfan.emulator.handlers.overview import overview
 from qianfan.emulator.records import Task
 from qianfan.emulator.wire import Answer, Request, html_answer, json_answer
@@ -17,7 +22,7 @@ from qianfan.errors import InvalidArgumentError
 if TYPE_CHECKING:
     from qianfan.emulator.platform import Platform
 
-_FAULT_FIELDS = ("nth", "times", "status", "code", "message", "body", "headers", "delay", "drop", "stream")
+_FAULT_FIELDS = tuple(field.name for field in fields(Fault) if field.name not in ("call", "seen", "hits"))
 
 
 def is_page(request: Request) -> bool:
@@ -38,6 +43,10 @@ async def show(platform: Platform, request: Request) -> Answer:
         return _task_page(platform, path.rpartition("/")[2])
     if path == "/_emulator/faults":
         return await _faults(platform, request)
+    if path == "/_emulator/quirks":
+        return await _quirks(platform, request)
+    if path == "/_emulator/counts" and request.method == "GET":
+        return json_answer(_counts(platform))
     if path.startswith("/_emulator/stages/"):
         return await _script(platform, path.rpartition("/")[2], request)
     return json_answer({"error": f"the emulator has no {request.method} {path}"}, status=404)
@@ -49,23 +58,38 @@ def _facts(platform: Platform) -> dict[str, JSON]:
     return {**facts, "requests": platform.log.totals()}
 
 
+def _counts(platform: Platform) -> dict[str, JSON]:
+    with platform.account.lock:
+        made, late = platform.account.made(), [asdict(late) for late in platform.late.settled]
+    return {"requests": platform.log.totals(), "made": made, "late": late}
+
+
 async def _faults(platform: Platform, request: Request) -> Answer:
+    """Order a fault over HTTP, as `Faults.add` does in process, or take all orders back."""
     if request.method == "DELETE":
         platform.faults.clear()
         return json_answer({"ordered": 0})
-    if request.method != "POST" or "application/json" not in (request.header("content-type") or ""):
-        # A page of another origin can send a plain form to this machine, but no JSON.
-        return json_answer({"error": "order a fault with POST and content-type application/json"}, status=415)
-    try:
-        wish = json.loads(await request.read() or b"{}")
-        ordered = {key: wish[key] for key in _FAULT_FIELDS if key in wish}
-        unknown = sorted(set(wish) - set(_FAULT_FIELDS) - {"call"})
-        if unknown:
-            raise InvalidArgumentError(f"a fault has no {unknown}; it has call, {', '.join(_FAULT_FIELDS)}")
-        platform.faults.add(wish.get("call", "*"), **ordered)
-    except (ValueError, TypeError, AttributeError, InvalidArgumentError) as error:
-        return json_answer({"error": str(error)}, status=400)
-    return json_answer({"ordered": wish})
+
+    def order(wish: dict[str, JSON]) -> JSON:
+        _check_names("a fault", wish, ("call", *_FAULT_FIELDS))
+        platform.faults.add(wish.get("call", "*"), **{key: wish[key] for key in _FAULT_FIELDS if key in wish})
+        return {"ordered": wish}
+
+    return await _carried_out(request, "order a fault", order)
+
+
+async def _quirks(platform: Platform, request: Request) -> Answer:
+    """Tell the quirks, or change those that are named."""
+    quirks = platform.account.quirks
+    if request.method == "GET":
+        return json_answer(asdict(quirks))
+
+    def change(wish: dict[str, JSON]) -> JSON:
+        with platform.account.lock:
+            quirks.change(wish)
+        return asdict(quirks)
+
+    return await _carried_out(request, "change quirks", change)
 
 
 _SCRIPT_FIELDS = ("after_looks", "seconds", "waits", "ends", "reason", "times")
@@ -76,19 +100,35 @@ async def _script(platform: Platform, name: str, request: Request) -> Answer:
     stages = platform.account.stages
     if name not in {field.name for field in fields(stages)}:
         return json_answer({"error": f"there is no stage {name!r}"}, status=404)
-    if request.method != "POST" or "application/json" not in (request.header("content-type") or ""):
-        return json_answer({"error": "script a stage with POST and content-type application/json"}, status=415)
-    try:
-        wish = json.loads(await request.read() or b"{}")
-        unknown = sorted(set(wish) - set(_SCRIPT_FIELDS))
-        if unknown:
-            raise InvalidArgumentError(f"a script has no {unknown}; it has {', '.join(_SCRIPT_FIELDS)}")
+
+    def script(wish: dict[str, JSON]) -> JSON:
+        _check_names("a script", wish, _SCRIPT_FIELDS)
         with platform.account.lock:
             stage = getattr(stages, name)
             stage.script(**wish) if wish else stage.reset()
-    except (ValueError, TypeError, InvalidArgumentError) as error:
+        return {"scripted": wish}
+
+    return await _carried_out(request, "script a stage", script)
+
+
+async def _carried_out(request: Request, what: str, do: Callable[[dict[str, JSON]], JSON]) -> Answer:
+    """Do what a JSON object asks for, and answer with what comes of it."""
+    if request.method != "POST" or "application/json" not in (request.header("content-type") or ""):
+        # A page of another origin can send a plain form to this machine, but no JSON.
+        return json_answer({"error": f"{what} with POST and content-type application/json"}, status=415)
+    try:
+        wish = json.loads(await request.read() or b"{}")
+        if not isinstance(wish, dict):
+            raise InvalidArgumentError(f"{what} with a JSON object, not {wish!r}")
+        return json_answer(do(wish))
+    except (ValueError, TypeError, AttributeError, InvalidArgumentError) as error:
         return json_answer({"error": str(error)}, status=400)
-    return json_answer({"scripted": wish})
+
+
+def _check_names(what: str, wish: dict[str, JSON], allowed: tuple[str, ...]) -> None:
+    unknown = sorted(set(wish) - set(allowed))
+    if unknown:
+        raise InvalidArgumentError(f"{what} has no {unknown}; it has {', '.join(allowed)}")
 
 
 def _task_page(platform: Platform, task_id: str) -> Answer:

@@ -5,31 +5,29 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
 
 from qianfan._types import JSON
-from qianfan.emulator import access, pages
+from qianfan.emulator import pages
 from qianfan.emulator.account import Account
 from qianfan.emulator.bos import operation_of, serve_object
-from qianfan.emulator.calls import Call
 from qianfan.emulator.checks import Body
-from qianfan.emulator.envelopes import Family, accepted, failure, refused, refused_inference, refused_object
+from qianfan.emulator.effects import Effect
+from qianfan.emulator.envelopes import Family, failure, refused_object
 from qianfan.emulator.faults import Fault, Faults, breaking_off, spoilt
-from qianfan.emulator.lifecycle import IllegalMove
+from qianfan.emulator.late import Earlier, Late, LateRequests
 from qianfan.emulator.record import Log, Recorded
-from qianfan.emulator.refusals import Problem, Refused, RefusedInference, RefusedObject
-from qianfan.emulator.routes import PREPARATIONS, Route, route_of
+from qianfan.emulator.refusals import RefusedObject
+from qianfan.emulator.routes import Route, route_of
 from qianfan.emulator.wire import Answer, BodyTooLarge, ConnectionDropped, Request
 
 logger = logging.getLogger("qianfan.emulator")
 
-_UNLOCKED = (Family.INFERENCE_V1, Family.INFERENCE_V2)
-
-Answering = Callable[[], Awaitable[Answer]]
+Answering = Callable[[Fault | None], Awaitable[Answer]]
+"""Answers one request; the fault may ask for its effect to come late or twice, everything else of it is done."""
 
 
 class Platform:
-    """One emulated platform: an account, what was asked of it, and the failures on order.
+    """One emulated platform: an account, what was asked of it, the failures on order, and what takes effect late.
 
     save: awaited after each request that changed something, before it is answered.
     """
@@ -38,10 +36,12 @@ class Platform:
         self.account = account
         self.log = Log()
         self.faults = Faults()
+        self.late = LateRequests()
         self._save = save
 
     async def handle(self, request: Request) -> Answer:
         """Answer one request. Raises ConnectionDropped where the connection is to break off."""
+        await self._catch_up()
         route = route_of(request)
         if route is not None:
             return await self._handle_call(route, request)
@@ -55,9 +55,17 @@ class Platform:
         except (BodyTooLarge, ValueError, TypeError) as error:
             body, problem = None, _unreadable(route.family, error)
         recorded = Recorded(route.name, request.method, request.path, route.action, body)
+        effect = Effect(self.account, route, request, Body(body or {}), problem)
 
-        async def answer() -> Answer:
-            return problem or await self._answer_call(route, request, Body(body or {}))
+        async def answer(fault: Fault | None) -> Answer:
+            await effect.arrive()
+            if fault is None or not fault.moves:
+                return effect.happen().answer
+            if fault.late is None:
+                return effect.happen_twice().answer
+            with self.account.lock:
+                self.late.add(self.account.clock.monotonic() + fault.late, route.name, effect.happen)
+            raise ConnectionDropped
 
         return await self._with_faults(route.family, recorded, answer)
 
@@ -65,7 +73,7 @@ class Platform:
         name, operation = operation_of(request)
         recorded = Recorded(name, request.method, request.path)
 
-        async def answer() -> Answer:
+        async def answer(_: Fault | None) -> Answer:
             try:
                 return await serve_object(self.account, request, operation)
             except RefusedObject as refusal:
@@ -73,11 +81,33 @@ class Platform:
 
         return await self._with_faults(Family.OBJECTS, recorded, answer)
 
+    def settle(self) -> bool:
+        """Carry out what is late by now, in the order it was due; whether that changed anything."""
+        if not self.late:
+            return False
+        account = self.account
+        with account.lock:
+            changes, clock = account.changes, account.clock
+            for pending in self.late.due(clock.monotonic()):
+                made = {name: shelf.made for name, shelf in account.shelves.items()}
+                with account.as_of(Earlier(clock, pending.due)):
+                    outcome = pending.happen()
+                # A publication makes a set and a version of it: the last one is what was asked for.
+                ids = [record.id for name, shelf in account.shelves.items() for record in shelf.made_since(made[name])]
+                self.late.settled.append(
+                    Late(pending.name, pending.due, outcome.answer.status, ids[-1] if ids else "", outcome.error)
+                )
+            return account.changes != changes
+
+    async def _catch_up(self) -> None:
+        if self.settle() and self._save is not None:
+            await self._save()
+
     async def _with_faults(self, family: Family, recorded: Recorded, answer: Answering) -> Answer:
         self.log.add(recorded)
-        fault = self.faults.take(recorded)
+        fault = self.faults.take(recorded, movable=family is not Family.OBJECTS)
         changes = self.account.changes
-        made = await (answer() if fault is None else self._failing(fault, family, answer))
+        made = await (answer(None) if fault is None else self._failing(fault, family, answer))
         if self._save is not None and self.account.changes != changes:
             await self._save()
         if fault is not None and fault.drop == "after":
@@ -89,43 +119,15 @@ class Platform:
     async def _failing(self, fault: Fault, family: Family, answer: Answering) -> Answer:
         if fault.delay:
             await self.account.clock.sleep(fault.delay)
-        if fault.drop == "before":
+            await self._catch_up()
+        if fault.drop == "before" and fault.late is None:
             raise ConnectionDropped
-        made = fault.answer(family) if fault.answers else await answer()
+        made = fault.answer(family) if fault.answers else await answer(fault)
         if fault.drop == "during":
             made.body = breaking_off(made.body)
         if fault.stream is not None and not isinstance(made.body, bytes):
             made.body = spoilt(made.body, fault, family)
         return made
-
-    async def _answer_call(self, route: Route, request: Request, body: Body) -> Answer:
-        call = Call(self.account, request, body, route.args)
-        try:
-            with self.account.lock:
-                access.admit(self.account, route.family, request)
-            preparation = PREPARATIONS.get(route.handler)
-            if preparation is not None:
-                await preparation(call)
-            # Model calls lock only while they look something up, since finding an answer may take a moment.
-            with nullcontext() if route.family in _UNLOCKED else self.account.lock:
-                result = route.handler(call)
-        except Refused as refusal:
-            return refused(route.family, refusal)
-        except RefusedInference as refusal:
-            return refused_inference(route.family, refusal)
-        except RefusedObject as refusal:
-            return refused_object(refusal)
-        except IllegalMove as illegal:
-            return refused(route.family, Refused(Problem.STATE, "", str(illegal)))
-        except Exception:
-            # As on the platform, a slip in the server is the server's error, not the end of the connection.
-            logger.exception("%s failed inside the emulator", route.name)
-            return failure(route.family, message="an error inside the emulator, see its log")
-        answer = result if isinstance(result, Answer) else accepted(route.family, result)
-        request_id = request.header("request_id")
-        if request_id:
-            answer.headers.setdefault("x-baidu-request-id", request_id)
-        return answer
 
 
 def _parsed(content: bytes) -> dict[str, JSON]:

@@ -29,7 +29,12 @@ class Recorded:
 
     def is_called(self, name: str) -> bool:
         """Whether `name` means this request: by name, or by the end of its path."""
-        return name == self.name or name.strip("/") == self.path.strip("/") or self.path.endswith("/" + name.strip("/"))
+        return _means(name, self.name, self.path)
+
+
+def _means(wanted: str, name: str, path: str) -> bool:
+    end = wanted.strip("/")
+    return wanted == name or end == path.strip("/") or path.endswith("/" + end)
 
 
 class Log:
@@ -38,13 +43,13 @@ class Log:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._recent: deque[Recorded] = deque(maxlen=_KEPT)
-        self._totals: Counter[str] = Counter()
+        self._totals: Counter[tuple[str, str]] = Counter()
 
     def add(self, recorded: Recorded) -> None:
         """Note a request that has arrived."""
         with self._lock:
             self._recent.append(recorded)
-            self._totals[recorded.name] += 1
+            self._totals[recorded.name, recorded.path] += 1
 
     def recent(self) -> list[Recorded]:
         """The latest 20,000 requests, oldest first."""
@@ -52,13 +57,17 @@ class Log:
             return list(self._recent)
 
     def count(self, name: str) -> int:
-        """How many of the latest requests `name` means."""
-        return sum(recorded.is_called(name) for recorded in self.recent())
+        """How many requests `name` means, of all there ever were."""
+        with self._lock:
+            return sum(count for (called, path), count in self._totals.items() if _means(name, called, path))
 
     def totals(self) -> dict[str, int]:
         """How often each name was called."""
+        totals: Counter[str] = Counter()
         with self._lock:
-            return dict(sorted(self._totals.items()))
+            for (name, _), count in self._totals.items():
+                totals[name] += count
+        return dict(sorted(totals.items()))
 
     def clear(self) -> None:
         """Forget everything."""

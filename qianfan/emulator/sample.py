@@ -41,8 +41,8 @@ def add_sample(account: Account) -> Dataset:
         release_state="Published",
         sources=[source],
     )
-    account.groups.add(group)
-    account.datasets.add(dataset)
+    account.groups.put_back(group)
+    account.datasets.put_back(dataset)
     rows = account.scan([source], account.template_of(dataset))
     dataset.rows, dataset.annotated_rows = rows.rows, rows.annotated
     dataset.characters, dataset.size = rows.characters, rows.bytes

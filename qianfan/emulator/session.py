@@ -14,10 +14,12 @@ from typing_extensions import Self
 
 from qianfan import _local
 from qianfan._clock import SYSTEM_CLOCK, Clock
-from qianfan.emulator.account import Keys, Quirks
+from qianfan.emulator.account import Account, Keys
 from qianfan.emulator.faults import Faults
+from qianfan.emulator.late import Late
 from qianfan.emulator.lifecycle import Stage
 from qianfan.emulator.opening import BUCKET, check_engine, check_keys, fresh_seed, polling_intervals, prepare
+from qianfan.emulator.quirks import Quirks
 from qianfan.emulator.record import Recorded
 from qianfan.emulator.records import Dataset, Job, Model, ModelSet, Service, StoredObject, Task
 from qianfan.emulator.sample import add_sample
@@ -160,47 +162,72 @@ class Emulator:
         """How often a call was made: "CreateFineTuningTask", "publishTrainModel", "dataset/info", "PutObject"."""
         return self._platform.log.count(name)
 
+    @property
+    def late(self) -> list[Late]:
+        """What came of the requests that took effect late, as a fault ordered, in the order they did."""
+        account = self._up_to_now()
+        with account.lock:
+            return list(self._platform.late.settled)
+
     # --- what there is -------------------------------------------------------------------------------------------
 
     @property
     def datasets(self) -> Mapping[str, Dataset]:
         """Dataset versions by `ds-` id, as they are now."""
-        return self._account.datasets.snapshot()
+        return self._up_to_now().datasets.snapshot()
 
     @property
     def jobs(self) -> Mapping[str, Job]:
         """Fine-tuning jobs by `job-` id."""
-        return self._account.jobs.snapshot()
+        return self._up_to_now().jobs.snapshot()
 
     @property
     def tasks(self) -> Mapping[str, Task]:
         """Fine-tuning tasks by `task-` id."""
-        return self._account.tasks.snapshot()
+        return self._up_to_now().tasks.snapshot()
 
     @property
     def model_sets(self) -> Mapping[str, ModelSet]:
         """Model sets by `am-` id."""
-        return self._account.model_sets.snapshot()
+        return self._up_to_now().model_sets.snapshot()
 
     @property
     def models(self) -> Mapping[str, Model]:
         """Model versions by `amv-` id."""
-        return self._account.models.snapshot()
+        return self._up_to_now().models.snapshot()
 
     @property
     def services(self) -> Mapping[str, Service]:
         """Services by `svco-` id."""
-        return self._account.services.snapshot()
+        return self._up_to_now().services.snapshot()
 
     @property
     def buckets(self) -> Mapping[str, Mapping[str, StoredObject]]:
         """Objects by bucket and key; `read_object` gives their content."""
-        return self._account.buckets.snapshot()
+        return self._up_to_now().buckets.snapshot()
 
     def read_object(self, bucket: str, key: str) -> bytes:
         """The content of a stored object. Raises KeyError when there is none."""
         with self._account.lock:
             return self._account.blob_of(self.buckets[bucket][key].source).read()
+
+    def made(self, kind: str) -> int:
+        """How many things of a kind ever came into being, those that are gone included; the sample is not counted.
+
+        kind: "dataset", "job", "task", "model_set", "model" or "service". Raises InvalidArgumentError for another.
+        """
+        account = self._up_to_now()
+        with account.lock:
+            made = account.made()
+        if kind not in made:
+            raise InvalidArgumentError(f"kind is {kind!r}; use one of {', '.join(made)}")
+        return made[kind]
+
+    def _up_to_now(self) -> Account:
+        """The account, with what was due by now in effect."""
+        if self._platform.settle():
+            self._opened.save()
+        return self._account
 
     # --- driving it ----------------------------------------------------------------------------------------------
 
@@ -241,7 +268,7 @@ class Emulator:
 
     @property
     def quirks(self) -> Quirks:
-        """Uncertain properties of the platform that can be switched."""
+        """Uncertain properties of the platform that can be switched. They outlast a `reset`."""
         return self._account.quirks
 
     def expire_tokens(self) -> None:
@@ -250,11 +277,12 @@ class Emulator:
             self._account.tokens.expire_all(self._account.now())
 
     def reset(self) -> None:
-        """Forget scripts, faults and recorded requests, and everything in the account but the sample dataset."""
+        """Forget scripts, faults, recorded and late requests, and everything in the account but the sample dataset."""
         with self._account.lock:
             self._stages.reset()
             self._platform.faults.clear()
             self._platform.log.clear()
+            self._platform.late.clear()
             self._account.clear()
             add_sample(self._account)
         self._opened.save()

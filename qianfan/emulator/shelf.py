@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
@@ -18,13 +19,18 @@ class Shelf(Generic[R]):
     """Records of one kind.
 
     prefix, length: of the ids, for example `job-` and 12 more characters; first: the first number given out.
+    now: seconds on the clock by which the records age.
+    made: how many records ever came into being here, those that are gone included.
     """
 
-    def __init__(self, kind: type[R], prefix: str, length: int, first: int) -> None:
+    def __init__(self, kind: type[R], prefix: str, length: int, first: int, now: Callable[[], float]) -> None:
         self.kind = kind
         self.prefix = prefix
         self.length = length
         self.next_number = first
+        self.made = 0
+        self._now = now
+        self._born: dict[str, float] = {}
         self._by_id: dict[str, R] = {}
         self._by_number: dict[int, R] = {}
 
@@ -35,7 +41,13 @@ class Shelf(Generic[R]):
         return len(self._by_id)
 
     def add(self, record: R) -> R:
-        """Keep a record."""
+        """Keep a record that has just come into being."""
+        self.made += 1
+        self._born[record.id] = self._now()
+        return self.put_back(record)
+
+    def put_back(self, record: R) -> R:
+        """Keep a record that was there before this shelf."""
         self._by_id[record.id] = record
         self._by_number[record.number] = record
         self.next_number = max(self.next_number, record.number + 1)
@@ -52,13 +64,24 @@ class Shelf(Generic[R]):
         found = self._by_id.get(key)
         return self._by_number.get(int(key)) if found is None and _NUMBER.fullmatch(key) else found
 
+    def age(self, record: R) -> float:
+        """Seconds since a record came into being; infinite for one that was put back."""
+        return self._now() - self._born.get(record.id, -math.inf)
+
+    def made_since(self, made: int) -> list[R]:
+        """The records that are left of those made after the first `made` of them, newest first."""
+        return self.newest_first()[: self.made - made]
+
     def remove(self, record: R) -> None:
         """Forget a record."""
+        self._born.pop(record.id, None)
         del self._by_id[record.id]
         del self._by_number[record.number]
 
     def clear(self) -> None:
-        """Forget all records; numbers go on."""
+        """Forget all records and how many they were; numbers go on."""
+        self.made = 0
+        self._born.clear()
         self._by_id.clear()
         self._by_number.clear()
 

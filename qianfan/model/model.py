@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import Any
 
 from qianfan._sync import run_sync
 from qianfan._transport import Client
@@ -19,16 +19,15 @@ from qianfan.errors import (
 )
 from qianfan.model.configs import DeployConfig
 from qianfan.model.service import Service
+from qianfan.pipeline import Mark, Purchase, Purchases, Receipt
 from qianfan.resources.console.consts import ModelState, TrainStatus
 from qianfan.resources.platform import Platform
-from qianfan.resources.purchase import create_once, name_with, token_for
+from qianfan.resources.purchase import lone_purchases, name_with
 from qianfan.resources.schemas import ModelVersion, Task
 from qianfan.resources.waiting import Tell, silent, watch, word
 
-Noted: TypeAlias = Callable[[str, str], Awaitable[object]]
-"""Hears (set id, version id) as soon as they are known, before anything relies on them."""
-
 _NAME_TAKEN = 70101
+_ALREADY_PUBLISHED = 70118
 
 
 class Model:
@@ -66,6 +65,7 @@ class Model:
         self.name = name
         self.service: Service | None = None
         self._ordered: str | None = None
+        self._purchases: Purchases | None = None
         self._platform = Platform(client)
 
     @property
@@ -123,23 +123,19 @@ class Model:
         *,
         step: int | None = None,
         tell: Tell = silent,
-        token: str | None = None,
-        look_first: bool = False,
-        noted: Noted | None = None,
+        purchases: Purchases | None = None,
     ) -> Model:
         """Publish the training run as a new model, and return once the version is ready.
 
         A model that already has a version is not published again, only waited for.
         name: of the new model set, unique in the account; generated when left out. step: the checkpoint, by default the
-        last. tell: hears (description, what is known) while it is waited for. token: makes a generated name findable.
-        look_first: an earlier attempt was interrupted. noted: hears the new ids before they are used.
+        last. tell: hears (description, what is known) while it is waited for. purchases: the orders of a run; without
+        them an order of unknown fate is remembered as long as this object lives.
 
         Raises TrainJobFailedError when the run is not done, ModelPublishFailedError when publishing fails.
         """
         if self.id is None:
-            await self._publish(name, step, token, look_first, tell)
-            if noted is not None:
-                await noted(str(self.set_id), str(self.id))
+            await self._publish(name, step, purchases, tell)
         await self._until_ready(tell)
         return self
 
@@ -147,34 +143,52 @@ class Model:
         """Blocking form of `apublish`."""
         return run_sync(self.apublish, name, step=step)
 
-    async def _publish(self, name: str, step: int | None, token: str | None, look_first: bool, tell: Tell) -> None:
+    async def _publish(self, name: str, step: int | None, purchases: Purchases | None, tell: Tell) -> None:
+        made = purchases.known("model") if purchases is not None else None
+        if made is None:
+            made = await self._order(name, step, purchases, tell)
+        if made.id.startswith("am-"):  # a set whose version nobody has told yet
+            self.set_id, self.id = made.id, await self._first_version(made.id)
+        else:
+            self.set_id, self.id = made.facts.get("set_id", self.set_id), made.id
+
+    async def _order(self, name: str, step: int | None, purchases: Purchases | None, tell: Tell) -> Receipt:
         if self.task_id is None:
             raise InvalidArgumentError(f"{self!r} has neither a version nor a training task to publish")
         task = await self._until_trained(tell)
         self.job_id, self.task_id = task.job_id or self.job_id, task.task_id
-        token = token or token_for("model", self.job_id, self.task_id, step)
-        generated = name_with(token, f"m_{task.job_name}")
-        name = name or self.name or generated
+        if purchases is None:
+            purchases = self._purchases = self._purchases or self._lone(step)
+        name = name or self.name or ""
         # A model of this name is ours if the name says so, or if this object ordered it; any other one is in the way.
-        may_be_ours = name in (generated, self._ordered)
-        self.name = self._ordered = name
+        ordered_before = bool(name) and name == self._ordered
 
-        async def create() -> tuple[str, str | None]:
-            published = await self._platform.models.publish(
-                job_id=str(self.job_id), task_id=str(self.task_id), name=name, step=step
+        def request(mark: Mark) -> dict[str, Any]:
+            self.name = self._ordered = name or name_with(mark.token, f"m_{task.job_name}")
+            return {"job_id": str(self.job_id), "task_id": str(self.task_id), "name": self.name, "step": step}
+
+        async def create(request: Mapping[str, Any]) -> Receipt:
+            published = await self._platform.models.publish(**request)
+            return Receipt(published.version_id or published.set_id, {"set_id": published.set_id})
+
+        def exists_already(error: Exception) -> bool:
+            code = error.code if isinstance(error, APIError) else None
+            return code == _ALREADY_PUBLISHED or (code == _NAME_TAKEN and (ordered_before or not name))
+
+        return await purchases.ensure(
+            Purchase(
+                kind="model",
+                request=request,
+                create=create,
+                find=lambda mark: self._find(str(self.name)),
+                exists_already=exists_already,
             )
-            return published.set_id, published.version_id
-
-        set_id, version_id = await create_once(
-            create,
-            lambda: self._find(name),
-            what="model",
-            name=name,
-            clock=self._platform.client.clock,
-            look_first=look_first,
-            exists_already=lambda error: may_be_ours and error.code == _NAME_TAKEN,
         )
-        self.set_id, self.id = set_id, version_id or await self._first_version(set_id)
+
+    def _lone(self, step: int | None) -> Purchases:
+        client = self._platform.client
+        order = f"model of {self.job_id}/{self.task_id}/{step}"
+        return lone_purchases(order, client.clock, client.settings.submit_settle_seconds)
 
     async def _first_version(self, set_id: str) -> str:
         try:
@@ -206,19 +220,19 @@ class Model:
             )
         return task
 
-    async def _find(self, name: str) -> tuple[str, str | None] | None:
-        """The model set of this name, if it comes from our run."""
+    async def _find(self, name: str) -> list[Receipt]:
+        """The model of this name, if it comes from our run."""
         try:
             found = await self._platform.models_v2.describe_set(name=name)
         except APIError as error:
             if error.retryable or isinstance(error, AuthError) or error.http_status in (401, 403):
                 raise
-            return None  # the platform has no code for "not found"
+            return []  # the platform has no code for "not found"
         for version_id in found.model_ids:
             detail = await self._platform.models.version_detail(version_id)
             if detail.source.task_id == str(self.task_id):
-                return found.model_set_id, version_id
-        return None
+                return [Receipt(version_id, {"set_id": found.model_set_id})]
+        return []
 
     async def _until_ready(self, tell: Tell) -> None:
         client = self._platform.client

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from qianfan._sync import run_sync
-from qianfan._transport import Client, Outcome, outcome_of
-from qianfan.errors import InvalidArgumentError, QianfanError, ServiceDeployFailedError
+from qianfan._transport import Client
+from qianfan.errors import InvalidArgumentError, ServiceDeployFailedError
 from qianfan.model.configs import DeployConfig
 from qianfan.model.consts import ServiceType
+from qianfan.pipeline import Mark, Purchase, Purchases, Receipt
 from qianfan.resources.console.consts import ServiceStatus
 from qianfan.resources.llm import ChatCompletion, Completion, Embedding, Text2Image
 from qianfan.resources.platform import Platform
-from qianfan.resources.purchase import create_once, new_token
+from qianfan.resources.purchase import labelled, lone_purchases, new_token
 from qianfan.resources.schemas import ServiceDetail
 from qianfan.resources.waiting import Tell, silent, watch, word
 from qianfan.utils.logging import logger
@@ -29,6 +30,10 @@ _RESOURCES: dict[ServiceType, type[ChatCompletion | Completion | Embedding | Tex
     ServiceType.Embedding: Embedding,
     ServiceType.Text2Image: Text2Image,
 }
+
+
+_BY_NAME = ("modelSetId", "modelId", "name", "urlSuffix")
+"""Fields of the request that the call takes by name."""
 
 
 class Service:
@@ -56,8 +61,7 @@ class Service:
             service_type = deploy_config.service_type
         self.service_type = _service_type(service_type)
         self._platform = Platform(client)
-        self._token: str | None = None
-        self._known: frozenset[str] = frozenset()
+        self._purchases: Purchases | None = None
 
     def __repr__(self) -> str:
         facts = {"id": self.id, "endpoint": self.endpoint, "service_type": self.service_type.value}
@@ -110,22 +114,19 @@ class Service:
         self,
         *,
         tell: Tell = silent,
-        token: str | None = None,
-        look_first: bool = False,
-        noted: Callable[[str], Awaitable[object]] | None = None,
+        purchases: Purchases | None = None,
     ) -> Service:
         """Deploy the model of this service as its `deploy_config` says, and return once it answers.
 
         A service that already has an id is not deployed again, only waited for; one that was ordered without a clear
         answer is looked for before it is ordered again.
-        tell: hears (description, what is known) while it is waited for. token: makes generated names findable.
-        look_first: an earlier attempt was interrupted. noted: hears the new id before it is used.
+        tell: hears (description, what is known) while it is waited for. purchases: the orders of a run; without them an
+        order of unknown fate is remembered as long as this object lives.
         Raises ServiceDeployFailedError when it ends in another state than Serving.
         """
         if self.id is None:
-            self.id = await self._create(token or self._token or new_token(), look_first or self._token is not None)
-            if noted is not None:
-                await noted(self.id)
+            known = purchases.known("service") if purchases is not None else None
+            self.id = (known or await self._order(purchases)).id
         detail = await self._until_serving(tell)
         self.endpoint = detail.endpoint or None
         return self
@@ -134,43 +135,46 @@ class Service:
         """Blocking form of `adeploy`."""
         return run_sync(self.adeploy)
 
-    async def _create(self, token: str, look_first: bool) -> str:
+    async def _order(self, purchases: Purchases | None) -> Receipt:
         config, model = self.deploy_config, self.model
         if config is None or model is None or isinstance(model, str):
             raise InvalidArgumentError("a service needs a Model and a DeployConfig before it can be deployed")
         set_id, model_id = await model.aids()
         stem = model.name or model_id
-        name, suffix = config.service_name(stem, token), config.url_suffix(stem, token)
-        logger.info("deploying model %s as service %r: buys %s", model_id, name, config.purchase_terms())
-        self._token = token  # before anything is waited for, so that a second call looks instead of ordering
-        if config.name and not look_first:
-            # A name of the user's own may be in use already; only a service that was not there before is this one.
-            self._known = frozenset([service.service_id for service in await self._named(name)])
-        known = self._known
+        if purchases is None:
+            client = self._platform.client
+            purchases = self._purchases = self._purchases or lone_purchases(
+                f"service {new_token()}", client.clock, client.settings.submit_settle_seconds
+            )
 
-        async def create() -> str:
-            body = config.to_wire(model_set_id=set_id, model_id=model_id, name=name, url_suffix=suffix)
+        def request(mark: Mark) -> dict[str, Any]:
+            body = config.to_wire(
+                model_set_id=set_id,
+                model_id=model_id,
+                name=config.service_name(stem, mark.token),
+                url_suffix=config.url_suffix(stem, mark.token),
+            )
+            # A name of the user's own may be in use already; the label is this order's alone.
+            return {**body, "description": labelled(str(body.get("description") or ""), mark.label)}
+
+        async def create(body: Mapping[str, Any]) -> Receipt:
+            logger.info("deploying model %s as service %r: buys %s", model_id, body["name"], config.purchase_terms())
+            rest = {name: value for name, value in body.items() if name not in _BY_NAME}
             created = await self._platform.services.create(
-                model_set_id=body.pop("modelSetId"),
-                model_id=body.pop("modelId"),
-                name=body.pop("name"),
-                url_suffix=body.pop("urlSuffix"),
-                extras=body,
+                model_set_id=body["modelSetId"],
+                model_id=body["modelId"],
+                name=body["name"],
+                url_suffix=body["urlSuffix"],
+                extras=rest,
             )
-            return created.service_id
+            return Receipt(created.service_id)
 
-        async def find() -> str | None:
-            mine = [one for one in await self._named(name) if one.model_id == model_id and one.service_id not in known]
-            return mine[-1].service_id if mine else None
+        async def find(mark: Mark) -> list[Receipt]:
+            named = await self._named(str(request(mark)["name"]))
+            mine = [one for one in named if one.model_id == model_id and one.description.endswith(mark.label)]
+            return [Receipt(one.service_id) for one in reversed(mine)]  # the oldest first
 
-        try:
-            return await create_once(
-                create, find, what="service", name=name, clock=self._platform.client.clock, look_first=look_first
-            )
-        except QianfanError as error:
-            if outcome_of(error) is not Outcome.UNKNOWN:
-                self._token = None  # nothing was ordered, so there is nothing to look for next time
-            raise
+        return await purchases.ensure(Purchase("service", request, create, find, paid=True))
 
     async def _named(self, name: str) -> list[ServiceDetail]:
         """The account's services of exactly this name; the platform's own filter also matches parts of names."""

@@ -6,7 +6,8 @@ from qianfan.pipeline._adapter import BaseAction, with_event
 from qianfan.pipeline._events import ActionState, Event, EventHandler, dispatch_event, event_being_handled
 from qianfan.pipeline._pipeline import Pipeline, Results, Run, run, start
 from qianfan.pipeline._plan import Previous, plan
-from qianfan.pipeline._snapshot import FileSnapshot, Snapshot
+from qianfan.pipeline._purchases import Fenced, Mark, Purchase, Purchases, Receipt, Terms
+from qianfan.pipeline._record import Journal, Phase, Row, RunRecord, RunStatus
 
 __all__ = [
     "Action",
@@ -15,13 +16,22 @@ __all__ = [
     "Context",
     "Event",
     "EventHandler",
-    "FileSnapshot",
+    "Fenced",
+    "Journal",
+    "Mark",
+    "Phase",
     "Pipeline",
     "Previous",
+    "Purchase",
+    "Purchases",
+    "Receipt",
     "Results",
     "RetryPolicy",
+    "Row",
     "Run",
-    "Snapshot",
+    "RunRecord",
+    "RunStatus",
+    "Terms",
     "dispatch_event",
     "event_being_handled",
     "new_id",

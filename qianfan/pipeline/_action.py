@@ -3,26 +3,43 @@
 from __future__ import annotations
 
 import functools
+import logging
 import random
 import string
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeAlias, TypeVar, get_type_hints
+from functools import partial
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, get_type_hints
 
 import anyio
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from typing_extensions import Self
 
+from qianfan import _faults
 from qianfan._clock import SYSTEM_CLOCK, Clock
+from qianfan._faults import InjectedFault
 from qianfan._retry import RetryPolicy, retrying
-from qianfan.errors import ActionTimeoutError, PipelineError, describe
-from qianfan.pipeline._events import ActionState, EventBus
-from qianfan.pipeline._snapshot import Snapshot
+from qianfan.errors import (
+    ActionTimeoutError,
+    AuthError,
+    JournalError,
+    MissingCredentialsError,
+    OutcomeUnknownError,
+    PipelineError,
+    describe,
+    facts_of,
+    is_retryable,
+)
+from qianfan.pipeline._events import ActionState, Event, EventBus
+from qianfan.pipeline._purchases import Purchases, Terms
+from qianfan.pipeline._record import Phase, Row, RunRecord, RunStatus, Stop
+
+logger = logging.getLogger("qianfan")
 
 Made = TypeVar("Made")
 
-OnCancel: TypeAlias = Literal["stop", "detach"]
+OnCancel: TypeAlias = Stop
 """What a cancellation means for work that goes on elsewhere: stop it, or leave it running."""
 
 
@@ -36,13 +53,21 @@ class RunState:
     """What the actions of one run share."""
 
     bus: EventBus
-    snapshot: Snapshot = field(default_factory=Snapshot)
+    record: RunRecord = field(default_factory=RunRecord)
     client: Any = None
     clock: Clock = SYSTEM_CLOCK
     input: Any = None
     on_cancel: OnCancel = "stop"
+    terms: Terms = field(default_factory=Terms)
     failed: bool = False
     """Set by the first action that fails, so that its siblings know why they are cancelled."""
+    suspended: bool = False
+    """Set by an error that ends this attempt but not the run: nothing is undone, and a later attempt goes on."""
+
+
+def suspends(error: BaseException) -> bool:
+    """Whether an error only interrupts a run: refused keys, a journal that cannot be used, an open decision."""
+    return isinstance(error, (AuthError, MissingCredentialsError, JournalError, OutcomeUnknownError, InjectedFault))
 
 
 @dataclass(slots=True)
@@ -53,6 +78,8 @@ class Context:
     state: RunState
     deadline: anyio.CancelScope | None = None
     """The scope of the action's own timeout, while it runs."""
+    dirty: bool = False
+    """Whether an earlier attempt began with this action and did not end it."""
 
     @property
     def client(self) -> Any:
@@ -65,13 +92,31 @@ class Context:
         return self.state.clock
 
     @property
+    def run_id(self) -> str:
+        """The run's id, the same in every attempt."""
+        return self.state.bus.run_id
+
+    @property
     def notes(self) -> dict[str, Any]:
         """What this action noted in this run or in the one that is being resumed."""
-        return self.state.snapshot.notes(self.action.id)
+        return self.state.record.notes(self.action.id)
 
     async def note(self, **facts: Any) -> None:
         """Note facts (JSON values) that a resumed run must find again, before anything relies on them."""
-        await self.state.snapshot.note(self.action.id, facts)
+        await self.state.record.note(self.action.id, facts)
+
+    @property
+    def purchases(self) -> Purchases:
+        """Places orders that cost money: `await ctx.purchases.ensure(Purchase(...))`."""
+        state = self.state
+        return Purchases(
+            state.record,
+            self.change,
+            run_id=self.run_id,
+            action_id=self.action.id,
+            clock=state.clock,
+            terms=state.terms,
+        )
 
     def report(self, description: str = "", data: Any = None, *, progress: int | None = None) -> None:
         """Tell that the action is at work. progress: percent, 0 to 100."""
@@ -85,15 +130,53 @@ class Context:
         *,
         progress: int | None = None,
         exception: BaseException | None = None,
+        kind: str = "",
     ) -> None:
-        """Publish an event of this action."""
+        """Publish an event of this action that tells of no change."""
+        event = self._publish(state, description, data, progress=progress, exception=exception, kind=kind)
+        self.state.record.tell(event)
+
+    async def change(
+        self,
+        changes: Mapping[str, Row],
+        description: str = "",
+        data: Any = None,
+        *,
+        kind: str = "",
+        status: RunStatus | None = None,
+    ) -> None:
+        """Write rows down; with a description, as one thing with a Running event that tells of it."""
+        if not description:
+            await self.state.record.write(changes, status=status)
+            return
+        async with self._telling(ActionState.Running, description, data, kind=kind) as event:
+            await self.state.record.write(changes, event, status=status)
+
+    @asynccontextmanager
+    async def _telling(
+        self,
+        state: ActionState,
+        description: str = "",
+        data: Any = None,
+        *,
+        exception: BaseException | None = None,
+        kind: str = "",
+    ) -> AsyncGenerator[Event, None]:
+        """An event that is heard when the block has written down what it tells of."""
+        event = self._publish(state, description, data, exception=exception, kind=kind, held=True)
+        try:
+            yield event
+        except BaseException:
+            self.state.bus.withdraw(event)
+            raise
+        self.state.bus.release(event)
+
+    def _publish(self, state: ActionState, description: str, data: Any, **facts: Any) -> Event:
         action = self.action
         text = f"{action.kind.__name__}[{action.id}] {state.value.lower()}"
         if description:
             text += f": {description}"
-        self.state.bus.publish(
-            action.kind, action.id, action.name, state, text, data, progress=progress, exception=exception
-        )
+        return self.state.bus.publish(action.kind, action.id, action.name, state, text, data, **facts)
 
     @asynccontextmanager
     async def if_stopped(
@@ -110,17 +193,26 @@ class Context:
             if isinstance(error, Exception) or not self._must_undo():
                 raise
             with anyio.move_on_after(grace, shield=True) as deadline:
-                try:
-                    await undo(*args)
-                except Exception as failure:
-                    self.report(f"could not undo: {describe(failure)}", {"error": describe(failure)})
+                await self._undo(undo, args)
             if deadline.cancelled_caught:
                 self.report(f"gave up undoing after {grace:g} s")
             raise
 
+    async def _undo(self, undo: Callable[..., Awaitable[object]], args: tuple[Any, ...]) -> None:
+        try:
+            if self.state.on_cancel == "stop":
+                # Whoever goes on with the run after a crash repeats the undoing.
+                await self.state.record.mark_cancelled("stop")
+                _faults.point("cancel.after_mark")
+            await undo(*args)
+            _faults.point("cancel.after_stop")
+        except Exception as failure:
+            self.report(f"could not undo: {describe(failure)}", {"error": describe(failure)})
+
     def _must_undo(self) -> bool:
         timed_out = self.deadline is not None and self.deadline.cancel_called
-        return self.state.on_cancel == "stop" or self.state.failed or timed_out
+        state = self.state
+        return state.on_cancel == "stop" or (state.failed and not state.suspended) or timed_out
 
 
 class Action(BaseModel, Generic[Made]):
@@ -142,6 +234,9 @@ class Action(BaseModel, Generic[Made]):
     """
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True, extra="forbid")
+
+    version: ClassVar[int] = 1
+    """Part of a run's fingerprint: raise it when a run that began with the older code must not go on with this one."""
 
     id: str = Field(default_factory=new_id)
     name: str = ""
@@ -170,9 +265,22 @@ class Action(BaseModel, Generic[Made]):
         """The class that events name."""
         return type(self)
 
+    @property
+    def is_recorded(self) -> bool:
+        """Whether what the action makes is written down as a whole."""
+        return True
+
     def event_data(self, made: Made) -> Any:
         """What the Done event carries; what the action made, unless overridden."""
         return made
+
+    def parameters(self) -> Any:
+        """What makes this action differ from another one of its class, as JSON values; part of a run's fingerprint."""
+        dumped = self.model_dump(mode="json", exclude_defaults=True, fallback=lambda value: type(value).__qualname__)
+        return {name: value for name, value in dumped.items() if name not in ("id", "name")}
+
+    async def recall(self, ctx: Context) -> None:
+        """Stop what an earlier attempt left running elsewhere, when the run is to be stopped. By default nothing."""
 
 
 @functools.cache
@@ -187,33 +295,135 @@ def hints_of(action_class: type[Any]) -> dict[str, Any]:
         ) from error
 
 
-async def perform(action: Action[Made], needs: dict[str, Any], state: RunState) -> Made:
-    """Run one action and tell about it: Preceding, then exactly one of Done, Error, Stopped."""
-    ctx = Context(action, state)
+async def perform(action: Action[Made], needs: dict[str, Any], state: RunState, *, is_whole: bool = False) -> Made:
+    """Run one action and tell about it: Preceding, then exactly one of Done, Error, Stopped.
+
+    is_whole: the action is all of the run, so the run's status follows from how it ends.
+    """
+    record = state.record
+    row = record.rows.get(action.id)
+    ctx = Context(action, state, dirty=row is not None)
     for name, hint in hints_of(type(action)).items():
         if hint is Context:
             needs = {**needs, name: ctx}
-    ctx.tell(ActionState.Preceding, data={})
+    row = _begun(row, state.clock)
+    async with ctx._telling(ActionState.Preceding, data={}) as event:
+        await record.write(_row_of(action, row), event)
     try:
-        made = await _attempts(action, needs, ctx)
+        made = await _attempts(action, needs, ctx, row.at)
+        async with ctx._telling(ActionState.Done, data=action.event_data(made)) as event:
+            await _written_down(partial(_finish, action, made, event, record, is_whole), ctx)
     except Exception as error:
+        state.suspended = state.suspended or suspends(error)
         state.failed = True
-        ctx.tell(ActionState.Error, describe(error), {"error": describe(error)}, exception=error)
+        await _ended(ctx, ActionState.Error, error, row if not suspends(error) else None, is_whole)
         raise
     except BaseException:  # a cancellation
-        ctx.tell(ActionState.Stopped)
+        with anyio.CancelScope(shield=True):
+            await _ended(ctx, ActionState.Stopped, None, row if state.on_cancel == "stop" else None, is_whole)
         raise
-    ctx.tell(ActionState.Done, data=action.event_data(made))
     return made
 
 
-async def _attempts(action: Action[Made], needs: dict[str, Any], ctx: Context) -> Made:
+@asynccontextmanager
+async def whole_turn(action: Action[Any], state: RunState) -> AsyncGenerator[None, None]:
+    """The events of a run that is only brought to an end: Preceding, then Stopped, or Error when that fails."""
+    ctx = Context(action, state)
+    async with ctx._telling(ActionState.Preceding, data={}) as event:
+        await state.record.write({}, event)
+    try:
+        yield
+    except Exception as error:
+        state.suspended = True  # whatever it was, the stop is still to be finished
+        await _ended(ctx, ActionState.Error, error, None, False)
+        raise
+    await _ended(ctx, ActionState.Stopped, None, None, True)
+
+
+def _begun(row: Row | None, clock: Clock) -> Row:
+    """The row of an action that begins, or begins again."""
+    if row is None or row.phase in (Phase.FAILED, Phase.CANCELLED):
+        known = row or Row(Phase.STARTED)
+        return known.with_(phase=Phase.STARTED, attempt=known.attempt + 1, error=None, at=clock.wall().timestamp())
+    return row.with_(phase=Phase.STARTED, attempt=row.attempt + 1, error=None)
+
+
+def _row_of(action: Action[Any], row: Row) -> dict[str, Row]:
+    return {action.id: row} if action.is_recorded else {}
+
+
+async def _finish(action: Action[Any], made: Any, event: Event, record: RunRecord, is_whole: bool) -> None:
+    _faults.point("finish.before" if is_whole else "done.before_commit")
+    status = RunStatus.DONE if is_whole else None
+    if action.is_recorded:
+        await record.done(action.id, made, hints_of(type(action)).get("return", Any), event, status=status)
+    else:
+        await record.write({}, event, status=status)
+    _faults.point("finish.after" if is_whole else "done.after_commit")
+
+
+async def _written_down(write: Callable[[], Awaitable[None]], ctx: Context) -> None:
+    """Write until it is possible: what was made is not given up because a disk is full."""
+    wait = 1.0
+    while True:
+        try:
+            await write()
+        except JournalError as error:
+            if not is_retryable(error):
+                raise
+            logger.warning("%s is done, but that cannot be written down: %s", ctx.action.id, error)
+        else:
+            return
+        await ctx.clock.sleep(wait)
+        wait = min(wait * 2, 30.0)
+
+
+async def _ended(ctx: Context, how: ActionState, error: Exception | None, row: Row | None, is_whole: bool) -> None:
+    """Tell that an action ended early, and write it down if that is possible and changes anything."""
+    state, record = ctx.state, ctx.state.record
+    text = describe(error) if error is not None else ""
+    data = {"error": text} if error is not None else None
+    changes: dict[str, Row] = {}
+    if row is not None:
+        # The action may have noted something since it began.
+        row = record.rows.get(ctx.action.id, row)
+        phase = Phase.FAILED if error is not None else Phase.CANCELLED
+        changes = _row_of(ctx.action, row.with_(phase=phase, error=facts_of(error) if error is not None else None))
+    event = ctx._publish(how, text, data, exception=error, held=True)
+    try:
+        await record.write(changes, event, status=_status_after(error, state, record) if is_whole else None)
+    except JournalError as failure:
+        logger.warning("%s: that it ended cannot be written down: %s", ctx.action.id, failure)
+    finally:
+        # Whatever became of the writing, a handler must hear of the end.
+        state.bus.release(event)
+
+
+def _status_after(error: Exception | None, state: RunState, record: RunRecord) -> RunStatus | None:
+    """The run's status after an early end; None if it stays as it is."""
+    if error is not None:
+        return None if suspends(error) else RunStatus.FAILED
+    if state.on_cancel != "stop" or any(row.is_dirty for _, row in record.orders()):
+        return None
+    return RunStatus.CANCELLED
+
+
+async def _attempts(action: Action[Made], needs: dict[str, Any], ctx: Context, began: float) -> Made:
     def tell(failures: int, error: Exception, delay: float) -> None:
         ctx.report(f"try {failures} failed, next in {delay:g} s: {describe(error)}", {"error": describe(error)})
 
     async def attempt() -> Made:
         return await action.run(**needs)
 
-    with anyio.move_on_after(action.timeout) as ctx.deadline:
+    with anyio.move_on_after(_time_left(action, ctx, began)) as ctx.deadline:
         return await retrying(action.retry, attempt, before_sleep=tell, sleep=ctx.clock.sleep)
     raise ActionTimeoutError(f"{action.kind.__name__}[{action.id}] did not end within {action.timeout:g} s")
+
+
+def _time_left(action: Action[Any], ctx: Context, began: float) -> float | None:
+    """Seconds until the action's timeout, which counts from its first beginning, in whatever process that was."""
+    if action.timeout is None or not ctx.dirty:
+        return action.timeout
+    # Between processes there is only the wall clock; one that was set back must not make the timeout longer.
+    passed = max(0.0, ctx.clock.wall().timestamp() - began)
+    return max(0.0, action.timeout - passed)

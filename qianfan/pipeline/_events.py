@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import logging
 import math
+from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -21,6 +22,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from pydantic_core import to_jsonable_python
 
+from qianfan import _faults
 from qianfan._clock import SYSTEM_CLOCK, Clock
 from qianfan._sync import in_user_thread, run_sync
 
@@ -55,7 +57,10 @@ class Event:
     Error `{"error": "<text>"}`, with the object itself in `exception`; Stopped None.
 
     progress: percent from 0 to 100 where the action knows it.
-    sequence: position in the run, from 0; the total order, also of actions that run side by side.
+    sequence: position in the run, from 0; the total order, also of actions that run side by side. A run that another
+        process goes on with goes on counting.
+    kind: the state's name, or what a Running event is about where that matters: "adopted", "duplicates", "fenced",
+        "needs_decision".
     """
 
     action_class: type[Any] | None = None
@@ -70,12 +75,15 @@ class Event:
     run_id: str = ""
     sequence: int = 0
     timestamp: datetime = field(default_factory=_now)
+    kind: str = ""
     state: InitVar[ActionState | None] = None
     """The older keyword for `action_state`."""
 
     def __post_init__(self, state: ActionState | None) -> None:
         if state is not None:
             object.__setattr__(self, "action_state", state)
+        if not self.kind:
+            object.__setattr__(self, "kind", self.action_state.value)
 
     def __repr__(self) -> str:
         name = self.action_class.__name__ if self.action_class is not None else "action"
@@ -91,6 +99,7 @@ class Event:
             "action_id": self.action_id,
             "action_name": self.action_name,
             "action_state": self.action_state.value,
+            "kind": self.kind,
             "description": self.description,
             "data": to_jsonable_python(self.data, fallback=_one_line),
             "progress": self.progress,
@@ -155,15 +164,24 @@ def as_handlers(given: AnyHandler | Iterable[AnyHandler] | None) -> list[EventHa
 
 
 class EventBus:
-    """Carries the events of one run to every listener, numbering and dating them on the way."""
+    """Carries the events of one run to every listener, numbering and dating them on the way.
+
+    An event that tells of a change may have to wait until the change is written down: it gets its number at once, and
+    those behind it wait with it, so that all are heard in their order.
+    """
 
     def __init__(
-        self, run_id: str = "", clock: Clock = SYSTEM_CLOCK, observer: Callable[[Event], object] | None = None
+        self,
+        run_id: str = "",
+        clock: Clock = SYSTEM_CLOCK,
+        observer: Callable[[Event], object] | None = None,
     ) -> None:
         self.run_id = run_id
         self._clock = clock
         self._observer = observer
         self._next = 0
+        self._line: deque[Event] = deque()
+        self._waiting: set[int] = set()
         self._queues: list[MemoryObjectSendStream[Event]] = []
         self._closed = False
 
@@ -176,6 +194,15 @@ class EventBus:
             self._queues.append(queue)
         return events
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether there are no more events."""
+        return self._closed
+
+    def number_from(self, sequence: int) -> None:
+        """Go on counting where an earlier process ended."""
+        self._next = sequence
+
     def publish(
         self,
         action_class: type[Any],
@@ -187,8 +214,13 @@ class EventBus:
         *,
         progress: int | None = None,
         exception: BaseException | None = None,
+        kind: str = "",
+        held: bool = False,
     ) -> Event:
-        """Number an event and put it into every queue. Never waits."""
+        """Number an event and put it into every queue. Never waits.
+
+        held: it is heard only after `release(event)`, and not at all after `withdraw(event)`.
+        """
         event = Event(
             action_class,
             action_id,
@@ -201,15 +233,44 @@ class EventBus:
             run_id=self.run_id,
             sequence=self._next,
             timestamp=self._clock.wall(),
+            kind=kind,
         )
         self._next += 1
+        if held:
+            self._waiting.add(event.sequence)
+        if held or self._line:
+            self._line.append(event)
+            self._advance()
+        else:
+            self._deliver(event)
+        return event
+
+    def release(self, event: Event) -> None:
+        """What the event tells of is written down."""
+        self._waiting.discard(event.sequence)
+        self._advance()
+
+    def withdraw(self, event: Event) -> None:
+        """What the event tells of did not come about."""
+        self._line.remove(event)
+        self.release(event)
+
+    def relay(self, event: Event) -> None:
+        """Pass on an event of a run that another process drives, with its number and date."""
+        self._next = event.sequence + 1
+        self._deliver(event)
+
+    def _advance(self) -> None:
+        while self._line and self._line[0].sequence not in self._waiting:
+            self._deliver(self._line.popleft())
+
+    def _deliver(self, event: Event) -> None:
         if self._observer is not None:
             self._observer(event)
         for queue in self._queues:
             # A listener that left must not silence the others.
             with suppress(anyio.BrokenResourceError):
                 queue.send_nowait(event)
-        return event
 
     def close(self) -> None:
         """No more events: every stream ends after what it still holds."""
@@ -239,28 +300,71 @@ def _handling(event: Event) -> Generator[None, None, None]:
         _dispatching.reset(token)
 
 
-async def feed(handler: EventHandler, events: MemoryObjectReceiveStream[Event], *, raise_errors: bool = False) -> None:
+async def feed(
+    handler: EventHandler,
+    events: MemoryObjectReceiveStream[Event],
+    *,
+    raise_errors: bool = False,
+    missed: Iterable[Event] = (),
+    delivered: Callable[[Event], object] = lambda event: None,
+    failed: Callable[[BaseException], object] = lambda error: None,
+) -> None:
     """Give a handler the events one at a time, in order, until the stream ends.
 
     An error of the handler is logged, with its traceback the first time, unless `raise_errors`.
+    missed: events to begin with. delivered: told after each event that the handler has had it. failed: told about the
+    handler's first error.
     """
     failures = 0
+
+    async def hand_over(event: Event) -> None:
+        nonlocal failures
+        try:
+            with _handling(event):
+                await _dispatch(handler, event)
+        except BaseException as error:
+            if not _is_of_the_handler(error) or raise_errors:
+                raise
+            failures += 1
+            logger.error(
+                "event handler %s failed on %r: %s; the run goes on",
+                type(handler).__name__,
+                event,
+                error,
+                exc_info=failures == 1,
+            )
+            if failures == 1:
+                failed(error)
+        _faults.point("handler.during")
+        delivered(event)
+
     with events:
+        for event in missed:
+            await hand_over(event)
         async for event in events:
-            try:
-                with _handling(event):
-                    await _dispatch(handler, event)
-            except (Exception, SystemExit) as error:  # sys.exit() in a handler is an error of the handler
-                if raise_errors:
-                    raise
-                failures += 1
-                logger.error(
-                    "event handler %s failed on %r: %s; the run goes on",
-                    type(handler).__name__,
-                    event,
-                    error,
-                    exc_info=failures == 1,
-                )
+            await hand_over(event)
+
+
+def _is_of_the_handler(error: BaseException) -> bool:
+    """Whether a handler did this itself: an error, sys.exit(), or a cancellation that nobody asked for."""
+    if isinstance(error, (Exception, SystemExit)):
+        return True
+    nobody_cancels = anyio.current_effective_deadline() != -math.inf
+    return isinstance(error, anyio.get_cancelled_exc_class()) and nobody_cancels
+
+
+def consumer_of(handler: EventHandler, number: int) -> str:
+    """What a handler is called in a journal, so that it is known again in another process.
+
+    That is its `consumer` attribute if it has one, else the name of its class or function; number: tells apart those
+    of one name.
+    """
+    named = getattr(handler, "consumer", None)
+    if isinstance(named, str):
+        return named
+    known: Any = handler.dispatch if isinstance(handler, _FunctionHandler) else type(handler)
+    name = f"{getattr(known, '__module__', '')}.{getattr(known, '__qualname__', type(known).__qualname__)}"
+    return name if number == 0 else f"{name}#{number}"
 
 
 async def _dispatch(handler: EventHandler, event: Event) -> None:

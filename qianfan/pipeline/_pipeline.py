@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
 
@@ -12,17 +15,21 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 from pydantic import PrivateAttr
 
+from qianfan import _faults
 from qianfan._clock import SYSTEM_CLOCK, Clock
 from qianfan._sync import LoopHandle
-from qianfan.errors import InternalError, PipelineError
-from qianfan.pipeline._action import Action, Context, OnCancel, RunState, new_id, perform
+from qianfan.errors import InternalError, PipelineError, describe, revived
+from qianfan.pipeline._action import Action, Context, OnCancel, RunState, new_id, perform, whole_turn
 from qianfan.pipeline._adapter import BaseAction, adapt
-from qianfan.pipeline._events import AnyHandler, Event, EventBus, as_handlers, feed
-from qianfan.pipeline._plan import FROM_INPUT, made_by, mermaid, plan, predecessors
-from qianfan.pipeline._snapshot import Snapshot
+from qianfan.pipeline._events import ActionState, AnyHandler, Event, EventBus, as_handlers, consumer_of, feed
+from qianfan.pipeline._plan import FROM_INPUT, fingerprint, made_by, mermaid, plan, predecessors
+from qianfan.pipeline._purchases import Terms
+from qianfan.pipeline._record import Claim, Glance, Journal, Phase, Renew, Row, RunRecord, RunStatus
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
+
+logger = logging.getLogger("qianfan")
 
 Made = TypeVar("Made")
 
@@ -75,6 +82,15 @@ class Pipeline(Action[Results]):
         """The actions in the order they were given."""
         return tuple(self._actions.values())
 
+    @property
+    def is_recorded(self) -> bool:
+        """A pipeline is found again through its own actions."""
+        return False
+
+    def parameters(self) -> Any:
+        """The graph."""
+        return fingerprint(self._actions, self._waits)
+
     def __len__(self) -> int:
         return len(self._actions)
 
@@ -103,7 +119,7 @@ class Pipeline(Action[Results]):
         return graph
 
     async def run(self, ctx: Context) -> Results:
-        """Perform every action that the run's snapshot does not already hold."""
+        """Perform every action that the run's record does not already hold as done."""
         visits = _Visits(self, ctx)
         await visits.all()
         return visits.results
@@ -153,14 +169,11 @@ class _Visits:
     async def _visit(self, id: str) -> tuple[str, ...]:
         """Perform one action and return the ids of those it freed."""
         state, action = self._ctx.state, self._pipeline._actions[id]
-        if id in state.snapshot:
-            self.results.by_id[id] = state.snapshot.output(id, made_by(action))
+        if id in state.record:
+            self.results.by_id[id] = state.record.output(id, made_by(action))
         else:
             self._ctx.report(f"next is {action.kind.__name__}[{id}]", {"action": id})
-            self.results.by_id[id] = made = await perform(action, self._needs(id), state)
-            # A pipeline inside a pipeline is found again through its own actions.
-            if not isinstance(action, Pipeline):
-                await state.snapshot.record(id, made, made_by(action))
+            self.results.by_id[id] = await perform(action, self._needs(id), state)
         self._graph.done(id)
         return self._graph.get_ready()
 
@@ -177,21 +190,24 @@ class Run(Generic[Made]):
 
     events: a stream of its events; it ends when the run is over. Whoever asks for it before waiting for anything sees
         all of them; without a reader nothing is kept.
-    id: names the run in every event.
+    id: names the run in every event, and in the journal.
     """
 
-    def __init__(self, action: Action[Made], state: RunState) -> None:
+    def __init__(self, action: Action[Made], state: RunState, attempt: _Attempt | None = None) -> None:
         self.id = state.bus.run_id
         self.action = action
         self._events: MemoryObjectReceiveStream[Event] | None = None
         self.stopped = False
         self._cut_short = True
         self._state = state
+        self._attempt = attempt
+        self._feeding: list[_Feeding] = []
         self._scope = anyio.CancelScope()
         self._loop = LoopHandle()
         self._ended = anyio.Event()
         self._made: Made | None = None
         self._error: BaseException | None = None
+        self.is_driven_elsewhere = False
 
     @property
     def events(self) -> MemoryObjectReceiveStream[Event]:
@@ -217,7 +233,8 @@ class Run(Generic[Made]):
     @property
     def left_running(self) -> bool:
         """Whether the run was ended early in such a way that work elsewhere goes on."""
-        return self._cut_short and self._state.on_cancel == "detach" and not self._state.failed
+        state = self._state
+        return self._cut_short and (state.suspended or (state.on_cancel == "detach" and not state.failed))
 
     @property
     def error(self) -> BaseException | None:
@@ -225,15 +242,15 @@ class Run(Generic[Made]):
         return self._error
 
     @property
-    def snapshot(self) -> Snapshot:
-        """What the run has made so far."""
-        return self._state.snapshot
+    def record(self) -> RunRecord:
+        """What is known of the run."""
+        return self._state.record
 
     def stop(self, on_cancel: OnCancel = "stop") -> None:
         """End the run early, from any thread: each action at work ends with Stopped, and so does the pipeline.
 
         on_cancel: "stop" also undoes remote work that costs money, "detach" leaves it running.
-        A run that is over stays as it is.
+        A run that is over stays as it is. One that another process drives is only not followed any longer.
         """
         self._loop.call(lambda: self._stop(on_cancel))
 
@@ -252,17 +269,168 @@ class Run(Generic[Made]):
         if self._events is not None:
             self._events.close()
 
+    # --- on its way -----------------------------------------------------------------------------------------
+
     async def _go(self) -> None:
         try:
             with self._scope:
-                self._made = await perform(self.action, {}, self._state)
-                self.stopped = self._cut_short = False  # too late to stop: it was already done
+                if self._attempt is None:
+                    await self._perform()
+                else:
+                    await self._claim_or_follow(self._attempt)
         except Exception as error:
             # Kept, not raised: a reader of `events` must see the last ones before the error comes out.
             self._error = error
         finally:
+            for feeding in self._feeding:
+                feeding.begin()
             self._ended.set()
             self._state.bus.close()
+
+    async def _perform(self) -> None:
+        for feeding in self._feeding:
+            feeding.begin(await self.record.undelivered(feeding.consumer), self.record)
+        self._made = await perform(self.action, {}, self._state, is_whole=True)
+        self.stopped = self._cut_short = False  # too late to stop: it was already done
+
+    async def _claim_or_follow(self, attempt: _Attempt) -> None:
+        """Drive the run, or follow whoever does until it is over or left alone."""
+        while True:
+            claim = await attempt.claim(self)
+            if claim.record is not None:
+                await self._drive(claim.record)
+                return
+            self.is_driven_elsewhere = claim.status is RunStatus.OPEN
+            if not self.is_driven_elsewhere:
+                self._take_stored(claim.rows)
+                return
+            logger.info("run %s is driven by %s; following it", self.id, claim.owner)
+            if await self._follow(attempt, claim.last_sequence):
+                return
+            self.is_driven_elsewhere = False
+            attempt = attempt.again()
+
+    async def _drive(self, record: RunRecord) -> None:
+        state = self._state
+        state.record = record
+        state.bus.number_from(record.first_sequence)
+        record.on_stop = self._stop
+        try:
+            if record.cancel == "stop":
+                await self._recall()
+            else:
+                await self._perform()
+        finally:
+            record.on_stop = None
+            with anyio.CancelScope(shield=True):
+                await record.release(keep=state.suspended)
+
+    async def _recall(self) -> None:
+        """Finish a stop that an earlier process did not get to the end of."""
+        self.stopped, self._state.on_cancel = True, "stop"
+        for feeding in self._feeding:
+            feeding.begin(await self.record.undelivered(feeding.consumer), self.record)
+        await recall(self.action, self._state)
+
+    async def _follow(self, attempt: _Attempt, after: int) -> bool:
+        """Tell what the driving process writes down; False when it is gone and the run is not over."""
+        for feeding in self._feeding:
+            feeding.begin()
+        while True:
+            glance = await attempt.glance(self, after)
+            for event in glance.events:
+                self._state.bus.relay(event)
+                after = event.sequence
+            if glance.status is not RunStatus.OPEN:
+                self._take_over_end(glance)
+                return True
+            if not glance.is_driven:
+                return False
+            await self._state.clock.sleep(FOLLOW_SECONDS)
+
+    def _take_stored(self, rows: Mapping[str, Row]) -> None:
+        self._state.record = RunRecord(rows)
+        self._made = cast(Made, stored(self.action, self._state.record))
+        self.stopped = self._cut_short = False
+
+    def _take_over_end(self, glance: Glance) -> None:
+        if glance.status is RunStatus.DONE:
+            self._take_stored(glance.rows)
+            return
+        self._state.record = RunRecord(glance.rows)
+        self._cut_short = False
+        if glance.status is RunStatus.CANCELLED:
+            self.stopped = True
+            return
+        errors = [row.error for row in glance.rows.values() if row.error is not None and row.phase in _BAD_PHASES]
+        raise revived(errors[0]) if errors else InternalError(f"run {self.id} ended as {glance.status.value}")
+
+
+_BAD_PHASES = (Phase.FAILED, Phase.UNCERTAIN)
+
+FOLLOW_SECONDS = 0.5
+"""How often somebody who follows a run looks for news of it."""
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """How a run is asked for in a journal."""
+
+    journal: Journal
+    spec: Mapping[str, Any]
+    renew: Renew | None
+    keep: frozenset[str]
+    take_over: bool
+
+    async def claim(self, run: Run[Any]) -> Claim:
+        return await self.journal.claim(
+            run.id,
+            spec=self.spec,
+            fingerprint=fingerprint({run.action.id: run.action}, {}),
+            kinds=_kinds(run.action),
+            renew=self.renew,
+            keep=self.keep,
+            take_over=self.take_over,
+        )
+
+    async def glance(self, run: Run[Any], after: int) -> Glance:
+        return await self.journal.glance(run.id, after=after, kinds=_kinds(run.action))
+
+    def again(self) -> _Attempt:
+        """The same, without what is meant for the first time only."""
+        return replace(self, renew=None, take_over=False)
+
+
+def _kinds(action: Action[Any]) -> dict[str, type[Any]]:
+    """The class of an action and of all inside it, by id."""
+    inside = {id: kind for one in action for id, kind in _kinds(one).items()} if isinstance(action, Pipeline) else {}
+    return {action.id: action.kind, **inside}
+
+
+def stored(action: Action[Any], record: RunRecord) -> Any:
+    """What an action made according to a record that holds it."""
+    if not isinstance(action, Pipeline):
+        return record.output(action.id, made_by(action))
+    results = Results()
+    results.by_id.update({one.id: stored(one, record) for one in action})
+    return results
+
+
+async def recall(action: Action[Any], state: RunState) -> None:
+    """Let every action that is not done stop what it left running, and end the run as cancelled."""
+    async with whole_turn(action, state):
+        for one in _leaves(action):
+            if one.id not in state.record:
+                await one.recall(Context(one, state, dirty=True))
+                _faults.point("cancel.after_stop")
+
+
+def _leaves(action: Action[Any]) -> Iterator[Action[Any]]:
+    if isinstance(action, Pipeline):
+        for one in action:
+            yield from _leaves(one)
+    else:
+        yield action
 
 
 @asynccontextmanager
@@ -271,34 +439,47 @@ async def start(
     *handlers: AnyHandler,
     client: Any = None,
     clock: Clock = SYSTEM_CLOCK,
-    snapshot: Snapshot | None = None,
+    record: RunRecord | None = None,
     input: Any = None,
     on_cancel: OnCancel = "stop",
     handler_errors: HandlerErrors = "log",
     handler_grace: float = 5.0,
     on_event: Callable[[Event], object] | None = None,
     run_id: str | None = None,
+    journal: Journal | None = None,
+    spec: Mapping[str, Any] | None = None,
+    renew: Renew | None = None,
+    keep: Collection[str] = (),
+    take_over: bool = False,
+    terms: Terms = Terms(),  # noqa: B008  # frozen
 ) -> AsyncGenerator[Run[Made], None]:
     """Run an action, usually a pipeline, beside the block; leaving the block waits for its end.
 
     The action's error comes out of the block, as itself. A stopped run comes out silently.
 
     client: handed to the actions as `ctx.client`.
-    snapshot: what an earlier attempt made; actions that are done in it are not run again.
+    record: what an earlier attempt in this process made; actions that are done in it are not run again.
     on_cancel: what a cancellation from outside means for remote work.
     handler_errors: "raise" ends the run when a handler fails.
     handler_grace: seconds that handlers may go on after a cancelled run; an undisturbed run waits without limit.
     on_event: called at once with every event, before any handler gets it; it must neither wait nor fail.
+
+    journal, run_id: keep the run under that id. A run that is there is gone on with, its stored result given if it is
+        done, and only followed if another live process drives it. Give actions ids of your own, then the next process
+        knows them again. Raises PipelineChanged when the run began with other actions or parameters.
+    spec: what the run is, as JSON values, for whoever lists runs.
+    renew: begin anew, with new orders, with what is "unfinished" or with "everything", except the actions in `keep`.
+    take_over: drive the run although another process may be driving it.
+    terms: what happens to a paid order of unknown fate that cannot be found.
     """
     bus = EventBus(run_id or new_id(), clock, on_event)
-    state = RunState(bus, snapshot or Snapshot(), client, clock, input, on_cancel)
-    run = Run(action, state)
+    state = RunState(bus, record or RunRecord(), client, clock, input, on_cancel, terms)
+    attempt = _Attempt(journal, spec or {}, renew, frozenset(keep), take_over) if journal is not None else None
+    run = Run(action, state, attempt)
     failure: BaseException | None = None
     try:
         async with anyio.create_task_group() as group:
-            feeding = [
-                _Feeding(handler, bus.subscribe(), handler_errors == "raise") for handler in as_handlers(handlers)
-            ]
+            run._feeding = feeding = _feeders(as_handlers(handlers), bus, handler_errors == "raise", action, state)
             for feeder in feeding:
                 group.start_soon(feeder.go)
             group.start_soon(run._go)
@@ -323,18 +504,66 @@ async def start(
         raise run.error
 
 
+def _feeders(
+    handlers: list[Any], bus: EventBus, raise_errors: bool, action: Action[Any], state: RunState
+) -> list[_Feeding]:
+    seen: Counter[str] = Counter()
+    feeders: list[_Feeding] = []
+    for handler in handlers:
+        name = consumer_of(handler, 0)
+        consumer = consumer_of(handler, seen[name])
+        seen[name] += 1
+        feeders.append(_Feeding(handler, consumer, bus.subscribe(), raise_errors, Context(action, state)))
+    return feeders
+
+
 class _Feeding:
     """A handler being given the events of a run. It sees all of them, even when the run is cancelled."""
 
-    def __init__(self, handler: Any, events: MemoryObjectReceiveStream[Event], raise_errors: bool) -> None:
+    def __init__(
+        self,
+        handler: Any,
+        consumer: str,
+        events: MemoryObjectReceiveStream[Event],
+        raise_errors: bool,
+        ctx: Context,
+    ) -> None:
+        self.consumer = consumer
         self._handler = handler
         self._events = events
         self._raise_errors = raise_errors
+        self._ctx = ctx
         self._scope = anyio.CancelScope(shield=True)
+        self._begun = anyio.Event()
+        self._missed: Sequence[Event] = ()
+        self._record: RunRecord | None = None
+
+    def begin(self, missed: Sequence[Event] = (), record: RunRecord | None = None) -> None:
+        """Let the events flow, those first that an earlier process may have lost. The first call counts."""
+        if not self._begun.is_set():
+            self._missed, self._record = missed, record
+            self._begun.set()
 
     async def go(self) -> None:
         with self._scope:
-            await feed(self._handler, self._events, raise_errors=self._raise_errors)
+            await self._begun.wait()
+            await feed(
+                self._handler,
+                self._events,
+                raise_errors=self._raise_errors,
+                missed=self._missed,
+                delivered=self._delivered,
+                failed=self._failed,
+            )
+
+    def _delivered(self, event: Event) -> None:
+        if self._record is not None:
+            self._record.delivered(self.consumer, event)
+
+    def _failed(self, error: BaseException) -> None:
+        if not self._ctx.state.bus.is_closed:
+            data = {"handler": self.consumer, "error": describe(error)}
+            self._ctx.tell(ActionState.Running, f"event handler {self.consumer} failed", data, kind="handler_error")
 
     def hurry(self, seconds: float) -> None:
         self._scope.deadline = anyio.current_time() + seconds
@@ -354,6 +583,6 @@ async def run(action: Action[Made], *handlers: AnyHandler, **settings: Any) -> M
     return flight.output
 
 
-def outputs_so_far(pipeline: Pipeline, snapshot: Snapshot) -> Mapping[str, Any]:
-    """What the actions of a pipeline have made according to a snapshot, by action id."""
-    return {action.id: snapshot.output(action.id, made_by(action)) for action in pipeline if action.id in snapshot}
+def outputs_so_far(pipeline: Pipeline, record: RunRecord) -> Mapping[str, Any]:
+    """What the actions of a pipeline have made according to a record, by action id."""
+    return {action.id: record.output(action.id, made_by(action)) for action in pipeline if action.id in record}

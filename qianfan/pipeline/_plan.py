@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
+import json
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -147,3 +149,13 @@ def mermaid(actions: Mapping[str, Action[Any]], waits: Mapping[str, Iterable[str
     nodes = [f'    {number[id]}["{action.name or action.kind.__name__}"]' for id, action in actions.items()]
     edges = [f"    {number[before]} --> {number[id]}" for id, them in waits.items() for before in sorted(them)]
     return "\n".join(["flowchart LR", *nodes, *edges])
+
+
+def fingerprint(actions: Mapping[str, Action[Any]], waits: Mapping[str, Iterable[str]]) -> str:
+    """What tells one graph of actions from another: their names, versions, parameters and edges."""
+    described = [
+        [id, action.kind.__qualname__, action.version, action.parameters(), sorted(waits.get(id, ()))]
+        for id, action in actions.items()
+    ]
+    text = json.dumps(described, sort_keys=True, ensure_ascii=False, default=lambda value: type(value).__qualname__)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from qianfan._transport import Call, Client, Family, Reply, Safety
+from qianfan._transport import Call, Client, Creates, Family, Reply, Safety
 from qianfan._types import JSON, UNSET
 from qianfan.errors import RequestError
 
@@ -115,19 +115,20 @@ def without_none(body: Mapping[str, Any]) -> Mapping[str, Any]:
     return {key: value for key, value in body.items() if value is not None}
 
 
-def v1(path: str, safety: Safety, *, method: str = "POST") -> Call:
+def v1(path: str, safety: Safety, *, method: str = "POST", creates: Creates | None = None) -> Call:
     """A call of the first console generation: one path per operation."""
-    return Call(path.rpartition("/")[2], Family.CONSOLE_V1, safety, f"/wenxinworkshop{path}", method=method)
+    name, path = path.rpartition("/")[2], f"/wenxinworkshop{path}"
+    return Call(name, Family.CONSOLE_V1, safety, path, method=method, creates=creates)
 
 
-def v1_data(path: str, safety: Safety) -> Call:
+def v1_data(path: str, safety: Safety, *, creates: Creates | None = None) -> Call:
     """A call of the dataset part of the first console generation, which has an envelope of its own."""
-    return Call(path.lstrip("/"), Family.CONSOLE_DATA, safety, f"/wenxinworkshop{path}")
+    return Call(path.lstrip("/"), Family.CONSOLE_DATA, safety, f"/wenxinworkshop{path}", creates=creates)
 
 
-def v2(route: str, action: str, safety: Safety) -> Call:
+def v2(route: str, action: str, safety: Safety, *, creates: Creates | None = None) -> Call:
     """A call of the second console generation: one path per area, the action as a parameter."""
-    return Call(action, Family.CONSOLE_V2, safety, f"/v2/{route}", action=action)
+    return Call(action, Family.CONSOLE_V2, safety, f"/v2/{route}", action=action, creates=creates)
 
 
 class PageInfo(WireModel):

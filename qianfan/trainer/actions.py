@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import anyio.lowlevel
 from pydantic import AliasChoices, Field, PrivateAttr
 
-from qianfan._transport import Client, Outcome, outcome_of
-from qianfan.errors import InvalidArgumentError, QianfanError, TrainJobFailedError
+from qianfan._transport import Client
+from qianfan.errors import APIError, AuthError, InvalidArgumentError, TrainJobFailedError
 from qianfan.model import DeployConfig, Model, Service
-from qianfan.pipeline import Action, Context
+from qianfan.pipeline import Action, Context, Fenced, Mark, Purchase, Receipt
 from qianfan.resources import Platform
 from qianfan.resources.console.consts import DataTemplateType, PeftType, TrainMode
 from qianfan.resources.console.consts import TrainStatus as TaskStatus
-from qianfan.resources.purchase import create_once, name_with, token_for
-from qianfan.resources.schemas import Task
+from qianfan.resources.purchase import labelled, name_with
+from qianfan.resources.schemas import Job, Task
 from qianfan.resources.waiting import watch, word
 from qianfan.trainer.artefacts import DeployedService, PlatformDataset, PublishedModel, TrainedJob
 from qianfan.trainer.catalog import Catalog, enforce
 from qianfan.trainer.configs import CorpusConfig, DatasetConfig, ResourceConfig, TrainConfig
 from qianfan.trainer.limits import SERVER
 from qianfan.trainer.listing import current_catalog
-from qianfan.trainer.loading import check_files, load_datasets
+from qianfan.trainer.loading import check_files, load_datasets, reference_of
 from qianfan.utils.logging import logger
 
 __all__ = ["DeployAction", "LoadDataSetAction", "ModelPublishAction", "TrainAction"]
 
 DEFAULT_SPLIT_RATIO = 20
 """Percent of the rows that are kept for evaluation when the user says nothing."""
+
+_SLACK = timedelta(minutes=10)
+"""How far the platform's clock and ours may be apart when an old job in a listing ends the search."""
 
 _CONSOLE = "https://console.bce.baidu.com/qianfan/train"
 _PAGE_OF_MODE = {TrainMode.PostPretrain: "postPretrain", TrainMode.DPO: "dpo"}
@@ -42,29 +47,6 @@ def platform_of(ctx: Context) -> Platform:
     if ctx.client is None or isinstance(ctx.client, Client):
         return Platform(ctx.client)
     raise InvalidArgumentError(f"start the run with a Client, not with {type(ctx.client).__name__}")
-
-
-@asynccontextmanager
-async def _ordering(ctx: Context, what: str, mark: Any) -> AsyncGenerator[tuple[Any, bool], None]:
-    """Order something under a mark that finds it again; gives the mark, and whether an earlier attempt used it.
-
-    The mark is noted before anything is sent, and forgotten when the platform clearly did nothing: then the next
-    attempt has nothing to look for.
-    """
-    known = ctx.notes.get(what)
-    if known is None:
-        await ctx.note(**{what: mark})
-    try:
-        yield (mark, False) if known is None else (known, True)
-    except QianfanError as error:
-        if outcome_of(error) is not Outcome.UNKNOWN:
-            await ctx.note(**{what: None})
-        raise
-
-
-def _token(ctx: Context, what: str) -> str:
-    """The end of a name that only this attempt uses."""
-    return token_for(ctx.state.bus.run_id, ctx.action.id, what)
 
 
 class LoadDataSetAction(Action[PlatformDataset]):
@@ -95,6 +77,11 @@ class LoadDataSetAction(Action[PlatformDataset]):
             datasets=config.to_wire(places, split_ratio=split),
             corpus_config=corpus.to_wire() if corpus is not None else None,
         )
+
+    def parameters(self) -> Any:
+        """What is trained on, by what finds it again in another process."""
+        facts = self.model_dump(mode="json", exclude={"id", "name", "dataset"}, exclude_defaults=True)
+        return {**facts, "dataset": reference_of(self.dataset)}
 
 
 def _listed(dataset: Any) -> list[Any]:
@@ -208,19 +195,33 @@ class TrainAction(Action[TrainedJob]):
 
     async def run(self, dataset: PlatformDataset, ctx: Context) -> TrainedJob:
         platform = platform_of(ctx)
-        notes = ctx.notes
-        job_id, task_id = notes.get("job_id"), notes.get("task_id")
-        if task_id is None:
-            job_id, task_id = await self._submit(platform, dataset, ctx, job_id)
+        _, task_id = await self._ordered(platform, dataset, ctx)
+        return await self._trained(platform, task_id, dataset, ctx)
+
+    async def _trained(
+        self, platform: Platform, task_id: str, dataset: PlatformDataset | None, ctx: Context
+    ) -> TrainedJob:
         async with ctx.if_stopped(platform.finetune.stop_task, task_id):
             task = await self._until_over(platform, task_id, ctx)
+            if task.run_status == TaskStatus.Stopped and await ctx.state.record.is_stop_wanted():
+                await anyio.lowlevel.checkpoint()  # another process has stopped this run, which ends here
         self._require_done(task)
         self._result = TrainedJob.of(task, dataset, _log_link(task))
         return self._result
 
-    async def _submit(
-        self, platform: Platform, dataset: PlatformDataset, ctx: Context, job_id: str | None
-    ) -> tuple[str, str]:
+    async def recall(self, ctx: Context) -> None:
+        """Stop the task that an earlier process ordered, if it did."""
+        platform = platform_of(ctx)
+        job = ctx.purchases.known("job")
+        made = await ctx.purchases.recall(self._task_purchase(platform, ctx, job.id if job else "", {}))
+        if made is not None:
+            await platform.finetune.stop_task(made.id)
+
+    async def _ordered(self, platform: Platform, dataset: PlatformDataset, ctx: Context) -> tuple[str, str]:
+        """The job and its task: ordered now, or known from an earlier attempt."""
+        job, task = ctx.purchases.known("job"), ctx.purchases.known("task")
+        if job is not None and task is not None:
+            return job.id, task.id
         catalog = await self.check_with_platform(platform)
         base = await platform.finetune.describe_task(self.previous_task_id) if self.previous_task_id else None
         train_type = self.train_type or (base.model if base else None)
@@ -230,74 +231,89 @@ class TrainAction(Action[TrainedJob]):
         config, scale = self.settled(catalog, train_type)
         if self.peft_type is None and (self.train_config is None or self.train_config.peft_type is None):
             logger.info("no peft_type given for %s: training with %s", train_type, word(scale))
-        if job_id is None:
-            job_id = await self._job(platform, ctx, resolution.send, base)
-            await ctx.note(job_id=job_id)
-        task_id = await self._start_task(platform, ctx, job_id, dataset, config, scale)
-        await ctx.note(task_id=task_id)
-        logger.info("job %s: task %s trains %s (log: %s)", job_id, task_id, train_type, self._page(job_id, task_id))
-        return job_id, task_id
+        content = self._content(dataset, config, scale)
+        while True:
+            job = await self._job(platform, ctx, resolution.send, base)
+            try:
+                task = await ctx.purchases.ensure(self._task_purchase(platform, ctx, job.id, content))
+            except Fenced:
+                continue  # the job is gone, and the task with it; both begin anew
+            break
+        page = self._page(job.id, task.id)
+        logger.info("job %s: task %s trains %s (log: %s)", job.id, task.id, train_type, page)
+        return job.id, task.id
 
-    async def _job(self, platform: Platform, ctx: Context, model: str, base: Task | None) -> str:
+    async def _job(self, platform: Platform, ctx: Context, model: str, base: Task | None) -> Receipt:
         # Going on in the same mode happens inside the same job, as the platform's own console does it.
         if base is not None and base.train_mode == self.train_mode:
-            return base.job_id
-        async with _ordering(ctx, "job_token", _token(ctx, "job")) as (token, again):
-            name = name_with(token, self.job_name or model)
+            if ctx.purchases.known("job") is None:
+                await ctx.purchases.adopt("job", Receipt(base.job_id))
+            return Receipt(base.job_id)
 
-            async def create() -> str:
-                description = self.job_description or None
-                created = await platform.finetune.create_job(
-                    name=name, model=model, train_mode=self.train_mode, description=description
-                )
-                return created.job_id
+        def request(mark: Mark) -> dict[str, Any]:
+            return {
+                "name": name_with(mark.token, self.job_name or model),
+                "model": model,
+                "train_mode": word(self.train_mode),
+                "description": labelled(self.job_description, mark.label),
+            }
 
-            async def find() -> str | None:
-                async with aclosing(platform.finetune.jobs()) as jobs:
-                    async for job in jobs:
-                        if job.name == name:
-                            return job.job_id
-                return None
+        async def create(request: Mapping[str, Any]) -> Receipt:
+            return Receipt((await platform.finetune.create_job(**request)).job_id)
 
-            return await create_once(create, find, what="job", name=name, clock=platform.client.clock, look_first=again)
+        async def find(mark: Mark) -> list[Receipt]:
+            name, found = request(mark)["name"], list[Receipt]()
+            async with aclosing(platform.finetune.jobs()) as jobs:
+                async for job in jobs:
+                    if _is_older(job, mark.since - _SLACK):
+                        break
+                    if job.name == name and job.description.endswith(mark.label):
+                        found.append(Receipt(job.job_id))
+            return _oldest_first(found)
 
-    async def _start_task(
-        self,
-        platform: Platform,
-        ctx: Context,
-        job_id: str,
-        dataset: PlatformDataset,
-        config: TrainConfig,
-        scale: PeftType | str | None,
-    ) -> str:
+        return await ctx.purchases.ensure(Purchase("job", request, create, find, exists_already=_says_exists))
+
+    def _content(self, dataset: PlatformDataset, config: TrainConfig, scale: PeftType | str | None) -> dict[str, Any]:
+        """What the task is to do, in the words of the call that orders it."""
         resources = self.resource_config or config.resource_config
-        # In a job of its own any task is this one; in a job that others use, only one that was not there before.
-        shared = self.previous_task_id is not None and ctx.notes.get("tasks_before") is None
-        before = [task.task_id async for task in platform.finetune.tasks(job_id)] if shared else []
+        return {
+            "parameter_scale": word(scale) if scale is not None else None,
+            "hyper_parameters": config.to_wire(),
+            "dataset_config": dataset.datasets,
+            "corpus_config": dataset.corpus_config,
+            "increment_task_id": self.previous_task_id,
+            "increment_checkpoint_step": self.task_step,
+            "resource_config": resources.to_wire() if resources else None,
+            "extras": self.train_extras,
+        }
 
-        async def create() -> str:
-            created = await platform.finetune.create_task(
-                job_id=job_id,
-                parameter_scale=word(scale) if scale is not None else None,
-                hyper_parameters=config.to_wire(),
-                dataset_config=dataset.datasets,
-                corpus_config=dataset.corpus_config,
-                increment_task_id=self.previous_task_id,
-                increment_checkpoint_step=self.task_step,
-                resource_config=resources.to_wire() if resources else None,
-                extras=self.train_extras,
-            )
-            return created.task_id
+    def _task_purchase(self, platform: Platform, ctx: Context, job_id: str, content: Mapping[str, Any]) -> Purchase:
+        """The order that costs money. In a job of its own any task is it; in a shared one, only a new one."""
+        is_shared = self.previous_task_id is not None
 
-        async with _ordering(ctx, "tasks_before", before) as (known, again):
+        async def tasks() -> list[str]:
+            return [task.task_id async for task in platform.finetune.tasks(job_id)]
 
-            async def find() -> str | None:
-                mine = [task.task_id async for task in platform.finetune.tasks(job_id) if task.task_id not in known]
-                return mine[-1] if mine else None  # newest first, so the last one is the one that was made first
+        async def before() -> list[str] | None:
+            return await tasks() if is_shared else None
 
-            return await create_once(
-                create, find, what="training task in job", name=job_id, clock=platform.client.clock, look_first=again
-            )
+        async def create(request: Mapping[str, Any]) -> Receipt:
+            return Receipt((await platform.finetune.create_task(**request)).task_id)
+
+        async def find(mark: Mark) -> list[Receipt]:
+            known = mark.before or ()
+            return _oldest_first([Receipt(id) for id in await tasks() if id not in known])
+
+        return Purchase(
+            "task",
+            lambda mark: {"job_id": job_id, **content},
+            create,
+            find,
+            paid=True,
+            before=before,
+            container=None if is_shared else "job",
+            retire=lambda id: _delete_job(platform, id),
+        )
 
     async def _until_over(self, platform: Platform, task_id: str, ctx: Context) -> Task:
         def tell(task: Task) -> None:
@@ -316,6 +332,7 @@ class TrainAction(Action[TrainedJob]):
             tell=tell,
             every=platform.client.settings.train_status_polling_interval,
             client=platform.client,
+            progress=lambda task: task.progress,
         )
 
     def _require_done(self, task: Task) -> None:
@@ -338,9 +355,71 @@ class TrainAction(Action[TrainedJob]):
         return f"{_CONSOLE}/{_PAGE_OF_MODE.get(self.train_mode, 'sft')}/{job_id}/{task_id}/detail/traininglog"
 
 
+async def _delete_job(platform: Platform, job_id: str) -> bool:
+    """Delete a job; whether it is gone. False when the platform refuses because there is a task in it."""
+    try:
+        return await platform.finetune.delete_job(job_id)
+    except APIError as error:
+        if isinstance(error, AuthError) or error.retryable or (error.http_status or 0) >= 500:
+            raise
+    # The platform has no certain code for "not found", so look: a job whose tasks can be listed is still there.
+    try:
+        await platform.finetune.describe_tasks(job_id)
+    except APIError as error:
+        if isinstance(error, AuthError) or error.retryable or (error.http_status or 0) >= 500:
+            raise
+        return True
+    return False
+
+
+_NAME_TAKEN = 510201
+
+
+def _says_exists(error: Exception) -> bool:
+    """Whether a job was refused because there is one of its name; that is looked for then."""
+    if not isinstance(error, APIError):
+        return False
+    text = error.error_msg.lower()
+    return (
+        error.http_status == 409 or error.code == _NAME_TAKEN or any(word in text for word in ("exist", "存在", "重复"))
+    )
+
+
+def _is_older(job: Job, than: datetime) -> bool:
+    """Whether a job was certainly made before a moment; one without a readable date was not."""
+    try:
+        created = datetime.fromisoformat(job.create_date.replace("Z", "+00:00"))
+    except ValueError:
+        return False
+    return created.replace(tzinfo=created.tzinfo or timezone.utc) < than
+
+
+def _oldest_first(found: list[Receipt]) -> list[Receipt]:
+    """Listings come newest first, and may repeat what has moved to the next page meanwhile."""
+    return list({receipt.id: receipt for receipt in reversed(found)}.values())
+
+
 def _log_link(task: Task) -> str:
     mode = task.train_mode if isinstance(task.train_mode, TrainMode) else TrainMode.SFT
     return f"{_CONSOLE}/{_PAGE_OF_MODE.get(mode, 'sft')}/{task.job_id}/{task.task_id}/detail/traininglog"
+
+
+class AttachAction(TrainAction):
+    """Wait for a training task that was started elsewhere, as if this run had started it."""
+
+    attached_task_id: str
+
+    @property
+    def kind(self) -> type[Any]:
+        return TrainAction
+
+    async def run(self, ctx: Context) -> TrainedJob:  # type: ignore[override]  # it needs no dataset
+        platform = platform_of(ctx)
+        if ctx.purchases.known("task") is None:
+            task = await platform.finetune.describe_task(self.attached_task_id)
+            await ctx.purchases.adopt("job", Receipt(task.job_id))
+            await ctx.purchases.adopt("task", Receipt(task.task_id))
+        return await self._trained(platform, self.attached_task_id, None, ctx)
 
 
 class ModelPublishAction(Action[PublishedModel]):
@@ -354,19 +433,16 @@ class ModelPublishAction(Action[PublishedModel]):
     step: int | None = None
 
     async def run(self, job: TrainedJob, ctx: Context) -> PublishedModel:
-        platform, notes = platform_of(ctx), ctx.notes
+        platform = platform_of(ctx)
         ids = {"task_id": job.task_id, "job_id": job.job_id}
         ctx.report(f"publishing task {job.task_id} as a model", ids)
-        model = Model(notes.get("set_id"), notes.get("model_id"), **ids, client=platform.client)
-        async with _ordering(ctx, "model_token", _token(ctx, "model")) as (token, again):
-            await model.apublish(
-                self.model_name,
-                step=self.step,
-                tell=lambda description, data: ctx.report(description, {**ids, "state": data}),
-                token=token,
-                look_first=again,
-                noted=lambda set_id, model_id: ctx.note(set_id=set_id, model_id=model_id),
-            )
+        model = Model(**ids, client=platform.client)
+        await model.apublish(
+            self.model_name,
+            step=self.step,
+            tell=lambda description, data: ctx.report(description, {**ids, "state": data}),
+            purchases=ctx.purchases,
+        )
         logger.info("model %s (set %s) is ready", model.id, model.set_id)
         return PublishedModel.of(model, job)
 
@@ -377,20 +453,15 @@ class DeployAction(Action[DeployedService]):
     deploy_config: DeployConfig
 
     async def run(self, model: PublishedModel, ctx: Context) -> DeployedService:
-        platform, notes = platform_of(ctx), ctx.notes
+        platform = platform_of(ctx)
         model.connect(platform.client)
         terms = self.deploy_config.purchase_terms()
         ctx.report(f"deploying model {model.model_id}: {terms}", {"model": model.model})
-        service = Service(
-            notes.get("service_id"), model=model.model, deploy_config=self.deploy_config, client=platform.client
+        service = Service(model=model.model, deploy_config=self.deploy_config, client=platform.client)
+        await service.adeploy(
+            tell=lambda description, data: ctx.report(description, {"model": model.model, "state": data}),
+            purchases=ctx.purchases,
         )
-        async with _ordering(ctx, "service_token", _token(ctx, "service")) as (token, again):
-            await service.adeploy(
-                tell=lambda description, data: ctx.report(description, {"model": model.model, "state": data}),
-                token=token,
-                look_first=again,
-                noted=lambda service_id: ctx.note(service_id=service_id),
-            )
         model.model.service = service
         logger.info("service %s answers at endpoint %s", service.id, service.endpoint)
         return DeployedService.of(service, model)

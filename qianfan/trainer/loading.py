@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from qianfan.dataset.sources import FileDataSource, LocalSource
 from qianfan.dataset.upload import UploadTarget, upload
 from qianfan.errors import InvalidArgumentError
 from qianfan.pipeline import Context
+from qianfan.pipeline._record import order_of
 from qianfan.resources import BosPath, Platform
 from qianfan.resources.console.consts import DataReleaseStatus, DataTemplateType
 from qianfan.resources.purchase import name_with, token_for
@@ -99,15 +101,29 @@ def reference_of(dataset: Any) -> Any:
     return str(source) if isinstance(source, Path) else source
 
 
+def _digest(source: LocalSource) -> str:
+    """What tells one content from another. Blocking; reads all of it, a piece at a time."""
+    digest = hashlib.sha256()
+    if isinstance(source, FileDataSource) and source.path.is_file():
+        with source.path.open("rb") as file:
+            while piece := file.read(2**20):
+                digest.update(piece)
+    else:
+        for row in source.rows():
+            digest.update(json.dumps(row.to_json(), ensure_ascii=False, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
 class _Loading:
     """One dataset on its way. What is done is noted, so that a resumed run goes on from there."""
 
     def __init__(self, number: int, template: DataTemplateType | None, platform: Platform, ctx: Context) -> None:
-        self._key = f"dataset_{number}"
+        self._key = f"content_{number}"
         self._number = number
         self._template = template
         self._platform = platform
         self._ctx = ctx
+        self._purchases = ctx.purchases
 
     async def place_of(self, dataset: Any) -> str:
         if isinstance(dataset, str) and dataset.startswith("bos:"):
@@ -121,42 +137,56 @@ class _Loading:
 
     async def _upload(self, source: LocalSource) -> QianfanDataSource:
         client = self._platform.client
-        existing = self._ctx.notes.get(self._key)
-        if existing is not None:
-            dataset = QianfanDataSource(existing, client=client)
-            if not (await dataset.arefresh()).is_empty:
-                await dataset.await_import(on_look=self._tell)
-                return dataset
-        else:
-            if isinstance(source, FileDataSource) and source.shape is None:
-                await in_thread(source.open)
-            _check(source.template_type, self._template, source.name)
+        imported = self._purchases.known(f"import_{self._number}")
+        if imported is not None:
+            dataset = QianfanDataSource(imported.id, client=client)
+            await dataset.await_import(on_look=self._tell)
+            return dataset
+        if isinstance(source, FileDataSource) and source.shape is None:
+            await in_thread(source.open)
+        _check(source.template_type, self._template, source.name)
+        await self._require_same_content(source)
         self._ctx.report(f"uploading {source.name}", {"dataset": source.name})
         return await upload(
             source,
-            self._target(source, existing),
+            self._target(source),
             client=client,
             on_progress=self._tell_bytes,
-            noted=lambda dataset_id: self._ctx.note(**{self._key: dataset_id}),
+            purchases=self._purchases,
+            number=self._number,
         )
 
-    def _target(self, source: LocalSource, existing: str | None) -> UploadTarget:
+    async def _require_same_content(self, source: LocalSource) -> None:
+        """A run that was interrupted goes on with the rows that it began with."""
+        content = await in_thread(_digest, source)
+        known = self._ctx.notes.get(self._key)
+        if known is None:
+            await self._ctx.note(**{self._key: content})
+        elif known != content:
+            raise InvalidArgumentError(
+                f"{source.name} has changed since this run began. Put the old content back, or make a new trainer for "
+                "the new one"
+            )
+
+    def _target(self, source: LocalSource) -> UploadTarget:
         settings = self._platform.client.settings
         if settings.bos_bucket is None:
             raise InvalidArgumentError(
                 f"training on {source.name!r} needs a bucket of yours that the file can pass through: set "
                 "QIANFAN_BOS_BUCKET, or upload it with Dataset.save(..., sup_storage_id=...) and give the id"
             )
-        token = token_for(self._ctx.state.bus.run_id, self._ctx.action.id, self._number)
+        order = order_of(self._ctx.action.id, f"dataset_{self._number}")
+        row = self._ctx.state.record.rows.get(order)
+        token = token_for(self._ctx.run_id, order, row.gen if row is not None else 0)
         stem = Path(source.name).stem if isinstance(source, FileDataSource) else "rows"
-        target = UploadTarget(
+        return UploadTarget(
             bucket=settings.bos_bucket,
             folder=settings.bos_folder,
             name=name_with(token, stem),
             template_type=source.template_type,
             owns_storage=False,
+            key_stem=f"data_{token}",
         )
-        return replace(target, dataset_id=existing) if existing is not None else target
 
     # --- release --------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from typing_extensions import Self
 
 from qianfan._sync import run_sync
 from qianfan.errors import InvalidArgumentError
-from qianfan.pipeline import Action, BaseAction, Run, Snapshot, start
+from qianfan.pipeline import Action, BaseAction, Run, RunRecord, start
 from qianfan.pipeline import Pipeline as _EnginePipeline
 from qianfan.pipeline._events import AnyHandler, as_handlers
 from qianfan.trainer.handlers import Filtered
@@ -26,7 +26,7 @@ class Pipeline(_EnginePipeline):
     """
 
     _handlers: list[Any] = PrivateAttr(default_factory=list)
-    _snapshot: Snapshot = PrivateAttr(default_factory=Snapshot)
+    _record: RunRecord = PrivateAttr(default_factory=RunRecord)
     _input: Any = PrivateAttr(default=None)
     _flight: Run[Any] | None = PrivateAttr(default=None)
     _current: str | None = PrivateAttr(default=None)
@@ -59,7 +59,7 @@ class Pipeline(_EnginePipeline):
 
     async def aexec(self, input: Any = None, *, client: Any = None, **settings: Any) -> Any:
         """Run from the beginning and return what the last action made."""
-        self._snapshot, self._input = Snapshot(), input
+        self._record, self._input = RunRecord(), input
         return await self._go(client, **settings)
 
     def exec(self, input: Any = None, **settings: Any) -> Any:
@@ -69,9 +69,9 @@ class Pipeline(_EnginePipeline):
     async def aexec_from(self, input: Any, start: int | str, *, client: Any = None, **settings: Any) -> Any:
         """Run from one action on, given by index or id, with `input` as what the actions before it made."""
         index = start if isinstance(start, int) else self._index_of(start)
-        self._snapshot, self._input = Snapshot(), input
+        self._record, self._input = RunRecord(), input
         for action in list(self)[:index]:
-            await self._snapshot.record(action.id, input, Any)
+            await self._record.done(action.id, input, Any)
         return await self._go(client, **settings)
 
     def exec_from(self, input: Any, start: int | str, **settings: Any) -> Any:
@@ -106,7 +106,7 @@ class Pipeline(_EnginePipeline):
             self,
             *self._handlers,
             client=client,
-            snapshot=self._snapshot,
+            record=self._record,
             input=self._input,
             on_event=self._note_current,
             **settings,

@@ -1,4 +1,4 @@
-"""Where trainers keep what they know between processes: one file each, below the cache folder.
+"""What trainers keep between processes: the journal below the cache folder, and files that carry one run elsewhere.
 
 Without a usable folder everything works but coming back after the process has ended; that is said once.
 """
@@ -6,89 +6,84 @@ Without a usable folder everything works but coming back after the process has e
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import anyio
 
 from qianfan.config import Settings
-from qianfan.errors import InvalidArgumentError
-from qianfan.pipeline import FileSnapshot, Pipeline, Snapshot
-from qianfan.pipeline._plan import made_by
+from qianfan.errors import InvalidArgumentError, JournalWriteError
+from qianfan.journal import RunFacts, SqliteJournal, journal_at, open_journal
+from qianfan.pipeline import Phase, Row, RunStatus, Terms
+from qianfan.pipeline._record import action_of
+from qianfan.trainer.consts import TrainStatus
+from qianfan.trainer.status import Status, latest_status
 from qianfan.utils.logging import logger
 
-_SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+JOURNAL = "journal.sqlite3"
+FORMAT = 1
+SHORTEST_SETTLE = 30.0
+"""Seconds that a paid request may live; looking for less long can miss it."""
+
+_said: set[str] = set()
 
 
-def state_file(settings: Settings, trainer_id: str) -> Path:
-    """The file of a trainer. Raises InvalidArgumentError for an id that cannot be one."""
-    if not _SAFE_ID.fullmatch(trainer_id):
-        raise InvalidArgumentError(f"{trainer_id!r} is no trainer id; qianfan trainer list shows the known ones")
-    return folder(settings) / f"{trainer_id}.json"
+def journal_path(settings: Settings) -> Path:
+    """Where the journal of an account's runs is."""
+    return Path(settings.cache_dir).expanduser() / JOURNAL
 
 
-def folder(settings: Settings) -> Path:
-    """Where the files of all trainers are."""
-    return Path(settings.cache_dir).expanduser() / "trainers"
+async def journal_of(settings: Settings) -> SqliteJournal:
+    """The journal, or one in memory when it is switched off or there cannot be one.
 
-
-class TrainerFile(FileSnapshot):
-    """A trainer's file. A full disk or a folder that went away is said once and does not end a run that costs money."""
-
-    _failed = False
-
-    async def save(self) -> None:
-        try:
-            await super().save()
-        except OSError as error:
-            if not self._failed:
-                logger.warning("%s: %s", self.path, _no_way_back(error))
-            self._failed = True
-
-
-def _no_way_back(error: OSError) -> str:
-    return (
-        f"cannot be written ({error.strerror or error}), so this trainer cannot be resumed after the process has "
-        "ended. Set QIANFAN_CACHE_DIR to a folder that can"
-    )
-
-
-async def open_snapshot(settings: Settings, trainer_id: str, about: dict[str, Any], *, anew: bool) -> Snapshot:
-    """A snapshot in the trainer's file, or in memory when the cache is switched off or its folder cannot be used.
-
-    A file of the same trainer is gone on with, unless `anew`. Raises InvalidArgumentError for one with other arguments.
+    Raises JournalError for one that is there and cannot be used: it may know of orders that must not be repeated.
     """
+    path = journal_path(settings)
     if settings.disable_cache:
-        return Snapshot()
-    file = state_file(settings, trainer_id)
-    if not anew and await anyio.Path(file).exists():
-        known = await TrainerFile.open(file)
-        if known.about.get("spec") != json.loads(json.dumps(about["spec"])):
-            raise InvalidArgumentError(
-                f"trainer {trainer_id!r} exists with other arguments; load it, choose another id, or run(force=True)"
-            )
-        return known
-    snapshot = TrainerFile(file, about)
-    await snapshot.save()
-    return snapshot
+        _say_once("QIANFAN_DISABLE_CACHE is set, so no run can be resumed after this process has ended")
+        return journal_at(None)
+    try:
+        return await open_journal(path)
+    except JournalWriteError as error:
+        if await anyio.Path(path).exists():
+            raise
+        _say_once(
+            f"no journal can be kept in {str(path.parent)!r} ({error.__cause__ or error}), so no run can be resumed "
+            "after this process has ended. Set QIANFAN_CACHE_DIR to a folder that can be written"
+        )
+        return journal_at(None)
 
 
-async def copy_to(path: Path, about: dict[str, Any], known: Snapshot | None, pipeline: Pipeline) -> None:
-    """Write a trainer's file somewhere, with what its steps have made and noted so far."""
-    copy = FileSnapshot(path, about)
-    if known is not None:
-        for action in pipeline:
-            copy.adopt(action.id, known, made_by(action))
-    await copy.save()
+async def journal_to_read(settings: Settings) -> SqliteJournal:
+    """The journal for somebody who only looks: nothing is begun where there is nothing."""
+    if not settings.disable_cache and not await anyio.Path(journal_path(settings)).exists():
+        return journal_at(None)
+    return await journal_of(settings)
 
 
-async def reopen(path: Path) -> TrainerFile:
-    """The snapshot in a file. Raises InvalidArgumentError when there is none."""
-    if not await anyio.Path(path).exists():
-        raise InvalidArgumentError(f"there is no trainer file {str(path)!r}; qianfan trainer list shows the known ones")
-    return await TrainerFile.open(path)
+def _say_once(text: str) -> None:
+    if text not in _said:
+        _said.add(text)
+        logger.warning("%s", text)
+
+
+def terms_of(settings: Settings, submission: str | None) -> Terms:
+    """What happens to a paid order that cannot be found."""
+    if submission not in (None, "strict"):
+        raise InvalidArgumentError(f"submission must be 'strict' or left out, not {submission!r}")
+    if settings.submit_settle_seconds < SHORTEST_SETTLE:
+        _say_once(
+            f"QIANFAN_SUBMIT_SETTLE_SECONDS is {settings.submit_settle_seconds:g}: an order may show up later than "
+            f"that and be repeated; on the real platform let it be more than {SHORTEST_SETTLE:g}"
+        )
+    return Terms("hold" if submission == "strict" else settings.submit_on_absent, settings.submit_settle_seconds)
+
+
+# --- what is known ---------------------------------------------------------------------------------------------
+
+_ID_KEYS = {"job": "job_id", "task": "task_id", "service": "service_id"}
 
 
 def is_id(key: str) -> bool:
@@ -96,23 +91,90 @@ def is_id(key: str) -> bool:
     return key.endswith("_id") or key == "service_endpoint"
 
 
-def ids_in_notes(notes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """The ids that steps noted, under the keys of a result."""
-    renamed = {"set_id": "model_set_id"}
-    found = {renamed.get(key, key): value for facts in notes for key, value in facts.items() if is_id(key)}
+def ids_in(rows: Mapping[str, Row]) -> dict[str, Any]:
+    """The ids of what was ordered, under the keys of a result."""
+    found: dict[str, Any] = {}
+    for node, row in rows.items():
+        kind = node.partition(".")[2]
+        if row.external_id is None:
+            continue
+        if kind in _ID_KEYS:
+            found[_ID_KEYS[kind]] = row.external_id
+        elif kind == "model":
+            is_version = not row.external_id.startswith("am-")
+            found["model_set_id"] = (row.output or {}).get("set_id") or (None if is_version else row.external_id)
+            found["model_id"] = row.external_id if is_version else None
     return {key: value for key, value in found.items() if value is not None}
 
 
-def known_trainers(settings: Settings) -> list[dict[str, Any]]:
-    """What the files say about their trainers, the latest first. Files that cannot be read are left out."""
-    found: list[dict[str, Any]] = []
-    for file in folder(settings).glob("*.json"):
-        try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-            about, noted = content["about"], ids_in_notes(content["notes"].values())
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            logger.warning("%s is skipped: %s", file, error)
-            continue
-        # A process that was killed could not write what it knew, but every step notes its ids before it uses them.
-        found.append({**about, "ids": {**noted, **(about.get("ids") or {})}, "file": str(file)})
-    return sorted(found, key=lambda about: str(about.get("updated", "")), reverse=True)
+def about(facts: RunFacts) -> dict[str, Any]:
+    """What the journal says of a trainer, as JSON values."""
+    return {
+        "id": facts.id,
+        "kind": facts.spec.get("kind"),
+        "name": facts.spec.get("name") or "",
+        "train_type": facts.spec.get("train_type"),
+        "status": status_of(facts).value,
+        "run_status": facts.status.value,
+        "driven_by": facts.driven_by,
+        "left_running": is_left_running(facts),
+        "wants_stop": facts.wants_stop,
+        "needs_decision": open_orders(facts.rows) if facts.status is RunStatus.HELD else [],
+        "created": facts.created.isoformat(timespec="seconds"),
+        "updated": facts.updated.isoformat(timespec="seconds"),
+        "ids": ids_in(facts.rows),
+    }
+
+
+def status_of(facts: RunFacts) -> Status:
+    """Where a trainer stands, read off its kept events."""
+    status = latest_status(facts.recent)
+    if status is TrainStatus.Unknown and "task_id" in ids_in(facts.rows):
+        return TrainStatus.Training  # a process that was killed could not say how far it had come
+    return status
+
+
+def is_left_running(facts: RunFacts) -> bool:
+    """Whether work goes on on the platform while nobody watches it."""
+    ids = ids_in(facts.rows)
+    is_open = facts.status in (RunStatus.OPEN, RunStatus.HELD) and facts.driven_by is None
+    return is_open and bool(ids.keys() & {"task_id", "service_id"})
+
+
+def open_orders(rows: Mapping[str, Row]) -> list[str]:
+    """The orders of unknown fate."""
+    return [node for node, row in rows.items() if row.is_dirty]
+
+
+def is_complete(rows: Mapping[str, Row], action_ids: Iterable[str]) -> bool:
+    """Whether all of these actions are done."""
+    done = {action_of(node) for node, row in rows.items() if row.phase is Phase.DONE}
+    return set(action_ids) <= done
+
+
+# --- files that carry a run elsewhere ---------------------------------------------------------------------------
+
+
+async def write_file(path: Path, spec: Mapping[str, Any], rows: Mapping[str, Row]) -> None:
+    """Write a run to a file of its own."""
+    content = {"format": FORMAT, "spec": spec, "rows": {node: asdict(row) for node, row in rows.items()}}
+    text = json.dumps(content, ensure_ascii=False, indent=1)
+    await anyio.Path(path.parent).mkdir(parents=True, exist_ok=True)
+    await anyio.Path(path).write_text(text, encoding="utf-8")
+
+
+async def read_file(path: Path) -> tuple[dict[str, Any], dict[str, Row]]:
+    """Spec and rows from a file. Raises InvalidArgumentError when it holds no run."""
+    try:
+        text = await anyio.Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise InvalidArgumentError(f"there is no trainer file {str(path)!r} ({error.strerror})") from error
+    try:
+        content = json.loads(text)
+        version, spec, found = content["format"], dict(content["spec"]), dict(content["rows"])
+        rows = {node: Row.of(values) for node, values in found.items()}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidArgumentError(f"{str(path)!r} holds no trainer: {error!r}") from error
+    if version != FORMAT:
+        raise InvalidArgumentError(f"{str(path)!r} has format {version!r}; this version of qianfan reads {FORMAT}")
+    return spec, rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from qianfan.pipeline import ActionState, Event
@@ -67,3 +68,16 @@ def status_named(name: str) -> Status:
         except ValueError:
             continue
     return TrainStatus.Unknown
+
+
+def latest_status(events: Iterable[Event]) -> Status:
+    """The status that kept events mean, the latest first; their classes may be known by name only."""
+    for event in events:
+        name = event.action_class.__name__ if event.action_class is not None else ""
+        status = _BY_NAME.get(name, {}).get(event.action_state)
+        if status is not None:
+            return status
+    return TrainStatus.Unknown
+
+
+_BY_NAME = {kind.__name__: row for kind, row in _TABLE.items()}

@@ -1,25 +1,27 @@
 """The trainers: one object from a dataset to a deployed model.
 
 A trainer builds a pipeline and runs it. `run()` blocks, `arun()` is its async truth; `start()` and `wait()` work in the
-background; `stop()` may be called from anywhere. What a trainer knows is kept in a file, so that `resume()` goes on
+background; `stop()` may be called from anywhere. What a trainer does is kept in a journal, so that `resume()` goes on
 after a failure, a stop or the end of the process, without ordering anything twice.
 """
 
 from __future__ import annotations
 
 import math
+import re
 import sys
 import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import anyio
 from typing_extensions import Self
 
-from qianfan._clock import SYSTEM_CLOCK
+from qianfan import _faults
 from qianfan._sync import INTERRUPT_PATIENCE, LoopHandle, in_thread, run_interruptible, run_sync, start_soon
 from qianfan._transport import Client, default_client
 from qianfan.config import Settings, default_settings
@@ -28,15 +30,20 @@ from qianfan.errors import (
     InternalError,
     InvalidArgumentError,
     NotImplmentError,
+    UnknownRunError,
+    describe,
 )
+from qianfan.journal import SqliteJournal
 from qianfan.model import Model
-from qianfan.pipeline import Action, Event, FileSnapshot, Run, Snapshot, event_being_handled, new_id, start
+from qianfan.pipeline import Action, Event, Row, Run, RunRecord, RunStatus, event_being_handled, new_id, start
 from qianfan.pipeline._events import AnyHandler, as_handlers
 from qianfan.pipeline._pipeline import HandlerErrors, outputs_so_far
+from qianfan.pipeline._plan import fingerprint
+from qianfan.pipeline._record import Renew
 from qianfan.resources import Platform
 from qianfan.resources.console.consts import DataTemplateType, PeftType, TrainMode
 from qianfan.resources.purchase import token_for
-from qianfan.trainer.actions import DeployAction, LoadDataSetAction, ModelPublishAction, TrainAction
+from qianfan.trainer.actions import AttachAction, DeployAction, LoadDataSetAction, ModelPublishAction, TrainAction
 from qianfan.trainer.arguments import (
     DeployConfigLike,
     TrainConfigLike,
@@ -56,8 +63,21 @@ from qianfan.trainer.consts import TrainStatus
 from qianfan.trainer.handlers import Filtered
 from qianfan.trainer.loading import check_template
 from qianfan.trainer.pipeline import Pipeline
-from qianfan.trainer.state import copy_to, ids_in_notes, is_id, known_trainers, open_snapshot, reopen, state_file
-from qianfan.trainer.status import Status, status_after, status_named
+from qianfan.trainer.state import (
+    about,
+    ids_in,
+    is_complete,
+    is_id,
+    is_left_running,
+    journal_of,
+    journal_path,
+    journal_to_read,
+    read_file,
+    status_of,
+    terms_of,
+    write_file,
+)
+from qianfan.trainer.status import Status, status_after
 from qianfan.utils.logging import logger
 
 __all__ = ["DPO", "Finetune", "LLMFinetune", "PostPreTrain", "Trainer"]
@@ -67,6 +87,9 @@ Pipelines: TypeAlias = list[Pipeline]
 Actions: TypeAlias = list[Action[Any]]
 Handlers: TypeAlias = AnyHandler | list[AnyHandler]
 FactsOfMany: TypeAlias = list[dict[str, Any]]
+EventList: TypeAlias = list[Event]
+IdList: TypeAlias = list[str]
+Recovered: TypeAlias = "dict[str, Trainer]"
 
 HandlerList: TypeAlias = list[Any]
 
@@ -86,6 +109,8 @@ class Trainer:
     deploy_config: deploy the model when it is ready; without it nothing is deployed.
     event_handler: an EventHandler, a function of one event (plain or async), or several of these.
     name: the beginning of the job's name. client: the account to use; by default the configured one.
+    id: names the trainer and its run in the journal; made up when left out.
+    submission: "strict" has a person decide about every paid order of unknown fate, whatever the settings say.
 
     Making a trainer sends nothing. It raises ValidationError when the configuration cannot be right, with all problems
     at once.
@@ -127,6 +152,8 @@ class Trainer:
         train_extras: Mapping[str, Any] | None = None,
         validate_strict: bool = True,
         model_not_publish: bool = False,
+        submission: Literal["strict"] | None = None,
+        attached_task_id: str | None = None,
         id: str | None = None,
         **unknown: Any,
     ) -> None:
@@ -136,34 +163,45 @@ class Trainer:
         if base_model is not None:
             logger.info("base_model=%r is not needed any more: train_type alone names the model", base_model)
         previous = previous_task(previous_trainer, previous_task_id, previous_model)
-        if train_type is None and previous is None:
+        if train_type is None and previous is None and attached_task_id is None:
             raise InvalidArgumentError("train_type is missing: name the model to train, for example 'ERNIE-Speed-8K'")
         data = dataset if dataset is not None else dataset_bos_path
-        if data is None:
+        if data is None and attached_task_id is None:
             raise InvalidArgumentError("dataset is missing: give a Dataset, its id, or a file")
         config = train_config_of(train_config)
         template = dataset_template or self.template
         check_template(data, template)
 
-        self.id = id or new_id()
+        self.id = _checked_id(id) if id is not None else new_id()
         self.train_type = train_type
         self.name = name or ""
         self._client = client
         self._handlers: HandlerList = as_handlers(event_handler)
         split = eval_split_ratio if eval_split_ratio is not None else config.trainset_rate
-        self.load_data_action = LoadDataSetAction(
-            id=token_for(self.id, "load"),
-            dataset=with_sampling(
-                data,
-                sampling_rate,
-                {"corpus_type": corpus_type, "corpus_proportion": corpus_proportion, "corpus_labels": corpus_labels},
-            ),
-            dataset_template=template,
-            corpus_config=corpus_config,
-            split_ratio=split,
-            check_first=self._check_first,
+        self.submission = submission
+        self.load_data_action = (
+            None
+            if attached_task_id is not None
+            else LoadDataSetAction(
+                id=token_for(self.id, "load"),
+                dataset=with_sampling(
+                    data,
+                    sampling_rate,
+                    {
+                        "corpus_type": corpus_type,
+                        "corpus_proportion": corpus_proportion,
+                        "corpus_labels": corpus_labels,
+                    },
+                ),
+                dataset_template=template,
+                corpus_config=corpus_config,
+                split_ratio=split,
+                check_first=self._check_first,
+            )
         )
-        self.train_action = TrainAction(
+        attached: dict[str, Any] = {"attached_task_id": attached_task_id} if attached_task_id is not None else {}
+        self.train_action: TrainAction = (AttachAction if attached else TrainAction)(
+            **attached,
             id=token_for(self.id, "train"),
             train_type=train_type,
             train_mode=self.mode,
@@ -211,6 +249,8 @@ class Trainer:
                 "train_extras": train_extras,
                 "validate_strict": validate_strict,
                 "model_not_publish": model_not_publish,
+                "submission": submission,
+                "attached_task_id": attached_task_id,
                 "id": self.id,
             }
         )
@@ -226,12 +266,13 @@ class Trainer:
         actions: Actions = [step for step in steps if step is not None]
         self.ppls: Pipelines = [Pipeline(actions, id=token_for(self.id, "pipeline"))]
         self.result: Results = [None]
-        self._snapshot: Snapshot | None = None
+        self._record: RunRecord | None = None
+        self._known_rows: dict[str, Row] = {}
+        self._journal: SqliteJournal | None = None
         self._flight: Run[Any] | None = None
         self._future: Future[Any] | None = None
         self._status: Status = TrainStatus.Unknown
         self._finished = False
-        self._anew = False
         self._left = False
         self._running = False
         self._stop_wanted = False
@@ -271,10 +312,11 @@ class Trainer:
     def made_so_far(self) -> TrainResult:
         """What the finished steps have made, also while the trainer runs or after it failed."""
         result = TrainResult()
-        if self._snapshot is None:
+        record = self._what_is_known()
+        if record is None:
             return result
         client = self._client
-        for artefact in outputs_so_far(self.pipeline, self._snapshot).values():
+        for artefact in outputs_so_far(self.pipeline, record).values():
             if isinstance(artefact, _Connected) and client is not None:
                 artefact.connect(client)
             if isinstance(artefact, Artefact):
@@ -287,7 +329,7 @@ class Trainer:
         return self._running
 
     def info(self) -> dict[str, Any]:
-        """What there is to know about this trainer, as JSON values."""
+        """What there is to know about this trainer, as JSON values. Sends nothing."""
         return {
             "id": self.id,
             "kind": type(self).__name__,
@@ -302,11 +344,14 @@ class Trainer:
 
     def _ids(self) -> dict[str, Any]:
         """What exists on the platform because of this trainer, as far as it is known."""
-        if self._snapshot is None:
+        record = self._what_is_known()
+        if record is None:
             return {}
-        noted = ids_in_notes(self._snapshot.notes(action.id) for action in self.actions)
         made = {key: value for key, value in self.made_so_far.items() if is_id(key)}
-        return {**noted, **made}
+        return {**ids_in(record.rows), **made}
+
+    def _what_is_known(self) -> RunRecord | None:
+        return self._flight.record if self._flight is not None else self._record
 
     def get_log(self) -> dict[str, str | None]:
         """Where the training log and the loss curves of the latest run can be seen."""
@@ -341,6 +386,7 @@ class Trainer:
         timeout: float | None = None,
         on_interrupt: OnInterrupt = "detach",
         force: bool = False,
+        take_over: bool = False,
         handler_errors: HandlerErrors = "log",
     ) -> Self:
         """Run all steps and return this trainer; `result[0]` then holds what they made.
@@ -351,10 +397,14 @@ class Trainer:
         on_interrupt: what a cancellation or Ctrl-C means for the remote training: "detach" leaves it running, "stop"
             stops it.
         force: start anew, with a new paid job, although the trainer has run already.
+        take_over: drive the run although another process may be driving it; that one drops it at its next step.
         handler_errors: "raise" ends the run when an event handler fails; otherwise that is logged.
 
         Raises the error of the step that failed, and keeps it in `result[0]["error"]`. After a stop that was asked for
-        it returns normally. A trainer that has succeeded is not run again; one that was interrupted goes on.
+        it returns normally. A trainer that has succeeded is not run again; one that was interrupted goes on; one that
+        another live process drives is followed to its end.
+        Raises OutcomeUnknownError when a person has to decide about an order (see `decide`), PipelineChanged when the
+        run of this id began with other arguments, JournalError when the journal cannot be used.
         """
         self._claim()
         try:
@@ -365,6 +415,7 @@ class Trainer:
                 timeout=timeout,
                 on_interrupt=on_interrupt,
                 force=force,
+                take_over=take_over,
                 handler_errors=handler_errors,
             )
         finally:
@@ -387,17 +438,9 @@ class Trainer:
             after the deployment did. What is done stays done.
         On a fresh trainer this is `arun`. Takes the settings of `arun`.
         """
-        if resubmit:
-            await self._forget_what_is_not_done()
-        return await self.arun(**settings)
-
-    async def _forget_what_is_not_done(self) -> None:
         self._claim()
         try:
-            snapshot = self._snapshot
-            for action in self.actions:
-                if snapshot is not None and action is not self.load_data_action and action.id not in snapshot:
-                    await snapshot.forget(action.id)
+            return await self._claimed_run(renew="unfinished" if resubmit else None, **settings)
         finally:
             self._release()
 
@@ -490,13 +533,18 @@ class Trainer:
     # --- across processes -----------------------------------------------------------------------------------
 
     async def asave(self, file: str | Path | None = None) -> Path:
-        """Write what this trainer is and knows to a file, by default its own in the cache folder; return its path."""
-        path = Path(file) if file is not None else state_file(self._settings(), self.id)
-        if isinstance(self._snapshot, FileSnapshot) and self._snapshot.path == path:
-            await self._keep()
-        else:
-            await copy_to(path, self._about(), self._snapshot, self.pipeline)
-        return path
+        """Put this trainer and what it has done so far into the journal, or into a file that `load(file=...)` reads.
+
+        Returns the path of the journal or the file.
+        """
+        rows = self._record.rows if self._record is not None else self._known_rows
+        if file is not None:
+            await write_file(Path(file), self._spec_of_run(), rows)
+            return Path(file)
+        settings = self._settings()
+        journal = await journal_of(settings)
+        await journal.put(self.id, spec=self._spec_of_run(), fingerprint=self._fingerprint(), rows=rows)
+        return journal_path(settings)
 
     def save(self, file: str | Path | None = None) -> Path:
         """Blocking form of `asave`."""
@@ -513,23 +561,33 @@ class Trainer:
     ) -> Self:
         """A trainer of an earlier process, by id or from a file; `resume()` then goes on where it ended.
 
-        Everything is restored but event handlers. Raises InvalidArgumentError when there is no such trainer.
+        Everything is restored but event handlers: those given here hear what their namesakes have missed.
+        Raises InvalidArgumentError when there is no such trainer.
         """
-        if file is None and id is None:
+        if file is not None:
+            spec, rows = await read_file(Path(file))
+            return cls._revived(spec, rows, client, event_handler)
+        if id is None:
             raise InvalidArgumentError("say which trainer: load(id), or load(file=...)")
         settings = client.settings if client is not None else default_settings()
-        path = Path(file) if file is not None else state_file(settings, str(id))
-        snapshot = await reopen(path)
-        kind = _KINDS.get(str(snapshot.about.get("kind")))
+        try:
+            facts = await (await journal_to_read(settings)).run(_checked_id(id))
+        except UnknownRunError as error:
+            raise UnknownRunError(f"{error}; qianfan trainer list shows the known ones") from None
+        trainer = cls._revived(facts.spec, facts.rows, client, event_handler)
+        trainer._status, trainer._left = status_of(facts), is_left_running(facts)
+        return trainer
+
+    @classmethod
+    def _revived(
+        cls, spec: Mapping[str, Any], rows: Mapping[str, Row], client: Client | None, handlers: Handlers | None
+    ) -> Self:
+        kind = _KINDS.get(str(spec.get("kind")))
         if kind is None or not issubclass(kind, cls):
-            raise InvalidArgumentError(f"{str(path)!r} holds a {snapshot.about.get('kind')!r}, not a {cls.__name__}")
-        trainer = kind(**revived_arguments(snapshot.about["spec"]), client=client, event_handler=event_handler)
-        trainer._snapshot = snapshot
-        trainer._status = status_named(str(snapshot.about.get("status")))
-        trainer._left = bool(snapshot.about.get("left_running"))
-        if trainer._status is TrainStatus.Unknown and "task_id" in trainer._ids():
-            trainer._status = TrainStatus.Training  # a process that was killed could not write how far it had come
-        trainer._finished = all(action.id in snapshot for action in trainer.actions)
+            raise InvalidArgumentError(f"that is a {spec.get('kind')!r}, not a {cls.__name__}")
+        trainer = kind(**revived_arguments(spec["arguments"]), client=client, event_handler=handlers)
+        trainer._known_rows, trainer._record = dict(rows), RunRecord(rows)
+        trainer._finished = is_complete(rows, [action.id for action in trainer.actions])
         if trainer._finished:
             trainer.result = [trainer.made_so_far]
         assert isinstance(trainer, cls)
@@ -548,23 +606,164 @@ class Trainer:
         return run_sync(cls.aload, id, file=file, client=client, event_handler=event_handler)
 
     @classmethod
-    def list(cls) -> FactsOfMany:
-        """What is known of the trainers that ran on this machine, the latest first."""
-        names = {name for name, kind in _KINDS.items() if issubclass(kind, cls)}
-        return [about for about in known_trainers(default_settings()) if about.get("kind") in names]
+    def attach(
+        cls,
+        task_id: str,
+        *,
+        deploy_config: DeployConfigLike | None = None,
+        event_handler: Handlers | None = None,
+        name: str | None = None,
+        client: Client | None = None,
+        model_not_publish: bool = False,
+        id: str | None = None,
+    ) -> Self:
+        """A trainer for a training task that was started elsewhere: `run()` waits for it, publishes, and deploys.
 
-    def _about(self) -> dict[str, Any]:
+        Sends nothing yet. Attaching to one task twice is the same run, unless `id` says otherwise.
+        """
+        return cls(
+            attached_task_id=task_id,
+            deploy_config=deploy_config,
+            event_handler=event_handler,
+            name=name,
+            client=client,
+            model_not_publish=model_not_publish,
+            id=id or token_for("attach", cls.__name__, task_id),
+        )
+
+    @classmethod
+    async def alist(cls, *, client: Client | None = None) -> FactsOfMany:
+        """What the journal says of the trainers that ran on this machine, the latest first.
+
+        Each with `id`, `kind`, `status`, `run_status` (open, held, done, failed, cancelled), `driven_by` (pid of the
+        live process that drives it), `left_running`, `needs_decision` (orders of unknown fate), `ids` and more.
+        """
+        settings = client.settings if client is not None else default_settings()
+        names = {name for name, kind in _KINDS.items() if issubclass(kind, cls)}
+        found = await (await journal_to_read(settings)).runs()
+        return [about(facts) for facts in found if facts.spec.get("kind") in names]
+
+    @classmethod
+    def list(cls, *, client: Client | None = None) -> FactsOfMany:
+        """Blocking form of `alist`."""
+        return run_sync(cls.alist, client=client)
+
+    async def aevents(self) -> EventList:
+        """What the journal has kept of this trainer's events: all changes, and a report of progress a minute."""
+        return await (await journal_to_read(self._settings())).events(self.id)
+
+    def events(self) -> EventList:
+        """Blocking form of `aevents`."""
+        return run_sync(self.aevents)
+
+    @classmethod
+    async def arecover(
+        cls,
+        *,
+        every: float | None = None,
+        client: Client | None = None,
+        event_handler: Handlers | None = None,
+        at_once: int = 100,
+    ) -> Recovered:
+        """Go on with every interrupted run that no live process drives, side by side; gives their trainers by id.
+
+        Runs that failed, were stopped, or wait for a decision stay as they are. An error of a run is in its
+        `result[0]["error"]`, and does not disturb the others.
+        every: look again after so many seconds, and go on until this is cancelled. at_once: how many run side by side.
+        """
+        settings = client.settings if client is not None else default_settings()
+        recovered: Recovered = {}
+        limit = anyio.Semaphore(at_once)
+
+        async def go(id: str) -> None:
+            async with limit:
+                try:
+                    trainer = recovered[id] = await cls.aload(id, client=client, event_handler=event_handler)
+                    await trainer.aresume()
+                except Exception as error:
+                    logger.warning("run %s could not be gone on with: %s", id, describe(error))
+
+        begun: set[str] = set()
+        async with anyio.create_task_group() as group:
+            while True:
+                journal = await journal_to_read(settings)
+                for facts in await journal.runs(statuses=[RunStatus.OPEN]):
+                    is_ours = facts.spec.get("kind") in _KINDS and issubclass(_KINDS[str(facts.spec["kind"])], cls)
+                    if is_ours and facts.driven_by is None and facts.id not in begun:
+                        begun.add(facts.id)
+                        group.start_soon(go, facts.id)
+                if every is None:
+                    break
+                await anyio.sleep(every)
+        return recovered
+
+    @classmethod
+    def recover(cls, **settings: Any) -> Recovered:
+        """Blocking form of `arecover`."""
+        return run_sync(cls.arecover, **settings)
+
+    @classmethod
+    async def adecide(
+        cls,
+        id: str | Sequence[str],
+        node: str | None = None,
+        *,
+        adopt: str | None = None,
+        resubmit: bool = False,
+        fail: bool = False,
+        client: Client | None = None,
+    ) -> IdList:
+        """Decide about an order of unknown fate, after looking for it in the console; then `resume()` goes on.
+
+        id: the trainer, or several. node: the order, where there are several. adopt: the id of what it made.
+        resubmit: it made nothing, so order it again. fail: give it up. Gives the ids of the trainers that can go on.
+        Raises RunBusyError while a live process drives the run, InvalidArgumentError when there is nothing to decide.
+        """
+        settings = client.settings if client is not None else default_settings()
+        runs = [id] if isinstance(id, str) else [*id]
+        journal = await journal_of(settings)
+        return await journal.decide(runs, node, adopt=adopt, resubmit=resubmit, fail=fail)
+
+    @classmethod
+    def decide(cls, id: str | Sequence[str], node: str | None = None, **decision: Any) -> IdList:
+        """Blocking form of `adecide`."""
+        return run_sync(cls.adecide, id, node, **decision)
+
+    @classmethod
+    async def acancel(cls, id: str, *, client: Client | None = None) -> dict[str, Any]:
+        """Stop a run of this machine and its remote training, whichever process drives it; gives what is known then.
+
+        The wish is written down first, so whoever goes on with the run after a crash finishes the stop.
+        Raises InvalidArgumentError when there is no run of that id.
+        """
+        settings = client.settings if client is not None else default_settings()
+        journal = await journal_of(settings)
+        facts = await journal.request_stop(id)
+        if facts.status is RunStatus.OPEN:
+            _faults.point("cancel.after_mark")
+            if facts.driven_by is None:
+                await (await cls.aload(id, client=client)).arun()
+            else:
+                task = ids_in(facts.rows).get("task_id")
+                if task is not None:  # its process learns of the wish when it looks at the task next
+                    await Platform(client).finetune.stop_task(task)
+        return about(await journal.run(id))
+
+    @classmethod
+    def cancel(cls, id: str, *, client: Client | None = None) -> dict[str, Any]:
+        """Blocking form of `acancel`."""
+        return run_sync(cls.acancel, id, client=client)
+
+    def _spec_of_run(self) -> dict[str, Any]:
         return {
             "kind": type(self).__name__,
-            "id": self.id,
             "name": self.name,
             "train_type": self.train_type,
-            "status": self._status.value,
-            "left_running": self._left,
-            "updated": SYSTEM_CLOCK.wall().isoformat(timespec="seconds"),
-            "ids": self._ids(),
-            "spec": self._spec,
+            "arguments": self._spec,
         }
+
+    def _fingerprint(self) -> str:
+        return fingerprint({self.pipeline.id: self.pipeline}, {})
 
     # --- inside ---------------------------------------------------------------------------------------------
 
@@ -598,10 +797,12 @@ class Trainer:
         timeout: float | None = None,
         on_interrupt: OnInterrupt = "detach",
         force: bool = False,
+        take_over: bool = False,
         handler_errors: HandlerErrors = "log",
+        renew: Renew | None = None,
     ) -> Self:
         if force:
-            self._snapshot, self._finished, self._anew = None, False, True
+            renew, self._record, self._finished = "everything", None, False
             self.result = [None]
         if self._finished:
             logger.warning("%r has run already; returning its result. run(force=True) starts a new paid job", self)
@@ -609,55 +810,63 @@ class Trainer:
         client = self._client if self._client is not None else default_client()
         changes = {"console_api_retry_count": retry_count, "console_api_retry_backoff_factor": backoff_factor}
         changes = {name: value for name, value in changes.items() if value is not None}
+        wishes = _Wishes(input, timeout, on_interrupt, handler_errors, renew, take_over)
         if not changes:
-            return await self._go(client, input, timeout, on_interrupt, handler_errors)
+            return await self._go(client, wishes)
         async with client.with_settings(**changes) as varied:
-            return await self._go(varied, input, timeout, on_interrupt, handler_errors)
+            return await self._go(varied, wishes)
 
-    async def _go(
-        self,
-        client: Client,
-        input: Any,
-        timeout: float | None,
-        on_interrupt: OnInterrupt,
-        handler_errors: HandlerErrors,
-    ) -> Self:
+    async def _go(self, client: Client, wishes: _Wishes) -> Self:
         try:
-            if self._snapshot is None:
-                self._snapshot = await open_snapshot(client.settings, self.id, self._about(), anew=self._anew)
-                self._anew = False
-            async with start(
-                self.pipeline,
-                *self._handlers,
-                client=Platform(client),
-                clock=client.clock,
-                snapshot=self._snapshot,
-                input=input,
-                on_cancel="stop" if on_interrupt == "stop" else "detach",
-                handler_errors=handler_errors,
-                on_event=self._observe,
-            ) as flight:
-                self._flight, self._left = flight, False
-                if self._stop_wanted:
-                    flight.stop()
-                with anyio.move_on_after(timeout) as deadline:
-                    await flight.wait()
-                if deadline.cancelled_caught:
-                    # Waiting ends here; whatever Ctrl-C would mean, the remote work goes on.
-                    flight.stop("detach")
-            if deadline.cancelled_caught:
-                where = self._where(" goes on")
-                raise ActionTimeoutError(f"no end within {timeout:g} s; {where}. resume() comes back to it")
-            self._finished = not flight.stopped
-            self.result = [self.made_so_far]
+            await self._fly(client, wishes)
         except Exception as error:
             self.result = [TrainResult(error=error)]
             raise
         finally:
-            self._left = self._flight is not None and self._flight.left_running
+            if self._flight is not None:
+                self._left, self._record = self._flight.left_running, self._flight.record
             self._flight = None
-            await self._keep()
         return self
+
+    async def _fly(self, client: Client, wishes: _Wishes) -> None:
+        terms = terms_of(client.settings, self.submission)
+        journal = self._journal = await journal_of(client.settings)
+        if self._known_rows:
+            # What a file says counts only where the journal has no run of this id.
+            rows, spec = self._known_rows, self._spec_of_run()
+            await journal.put(self.id, spec=spec, fingerprint=self._fingerprint(), rows=rows)
+            self._known_rows = {}
+        load = self.load_data_action
+        async with start(
+            self.pipeline,
+            *self._handlers,
+            client=Platform(client),
+            clock=client.clock,
+            input=wishes.input,
+            on_cancel="stop" if wishes.on_interrupt == "stop" else "detach",
+            handler_errors=wishes.handler_errors,
+            on_event=self._observe,
+            run_id=self.id,
+            journal=journal,
+            spec=self._spec_of_run(),
+            renew=wishes.renew,
+            keep=[load.id] if wishes.renew == "unfinished" and load is not None else [],
+            take_over=wishes.take_over,
+            terms=terms,
+        ) as flight:
+            self._flight, self._left = flight, False
+            if self._stop_wanted:
+                flight.stop()
+            with anyio.move_on_after(wishes.timeout) as deadline:
+                await flight.wait()
+            if deadline.cancelled_caught:
+                # Waiting ends here; whatever Ctrl-C would mean, the remote work goes on.
+                flight.stop("detach")
+        if deadline.cancelled_caught:
+            where = self._where(" goes on")
+            raise ActionTimeoutError(f"no end within {wishes.timeout:g} s; {where}. resume() comes back to it")
+        self._record, self._finished = flight.record, not flight.stopped
+        self.result = [self.made_so_far]
 
     async def _check_first(self, platform: Platform) -> None:
         """Find out what the platform will refuse before a file is uploaded for it."""
@@ -665,12 +874,6 @@ class Trainer:
 
     def _observe(self, event: Event) -> None:
         self._status = status_after(event) or self._status
-
-    async def _keep(self) -> None:
-        """Bring the trainer's file up to date."""
-        if isinstance(self._snapshot, FileSnapshot):
-            self._snapshot.about = self._about()
-            await self._snapshot.save()
 
     def _interrupt(self, on_interrupt: OnInterrupt) -> float:
         """Called in the waiting thread at Ctrl-C. Returns how many seconds the run may take to end."""
@@ -691,9 +894,32 @@ class Trainer:
         return f"trainer {self.id}: task {ids['task_id']} of job {ids['job_id']}{fate}"
 
     def _come_back(self) -> str:
-        if isinstance(self._snapshot, FileSnapshot):
-            return f"{type(self).__name__}.load({self.id!r}).resume()"
+        if self._journal is not None and self._journal.survives:
+            return (
+                f"{type(self).__name__}.load({self.id!r}).resume(), or: qianfan trainer resume --trainer-id {self.id}"
+            )
         return "resume() on this object, in this process"
+
+
+@dataclass(frozen=True)
+class _Wishes:
+    """How one run is to go."""
+
+    input: Any
+    timeout: float | None
+    on_interrupt: OnInterrupt
+    handler_errors: HandlerErrors
+    renew: Renew | None
+    take_over: bool
+
+
+_SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def _checked_id(id: str) -> str:
+    if not _SAFE_ID.fullmatch(id):
+        raise InvalidArgumentError(f"{id!r} is no trainer id: 1 to 64 letters, digits, '-' and '_'")
+    return id
 
 
 def _say(line: str) -> None:

@@ -146,9 +146,48 @@ async def test_however_many_wait_one_fetches() -> None:
         got.append(await office.get(store))
 
     async with anyio.create_task_group() as group:
-        for _ in range(50):
+        for _ in range(100):
             group.start_soon(ask)
-    assert got == ["token-1"] * 50
+    assert got == ["token-1"] * 100
+    assert office.fetches == 1
+
+
+@pytest.mark.anyio
+async def test_however_many_are_refused_one_fetches() -> None:
+    store, office = TokenStore(), Office()
+    await office.get(store)
+    got: list[str] = []
+
+    async def complain() -> None:
+        got.append(await office.get(store, refused="token-1"))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(100):
+            group.start_soon(complain)
+    assert got == ["token-2"] * 100
+    assert office.fetches == 2
+
+
+@pytest.mark.anyio
+async def test_a_fetch_that_fails_for_the_moment_says_so_to_all_who_waited() -> None:
+    """Whoever polls goes on then."""
+    store, office = TokenStore(), Office()
+    office.gate = anyio.Event()
+    office.fails = [RequestError("down", retryable=True)]
+    errors: list[RequestError] = []
+
+    async def ask() -> None:
+        try:
+            await office.get(store)
+        except RequestError as error:
+            errors.append(error)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(100):
+            group.start_soon(ask)
+        await anyio.wait_all_tasks_blocked()
+        office.gate.set()
+    assert [error.retryable for error in errors] == [True] * 100
     assert office.fetches == 1
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from qianfan import __version__
 from tests.support.served import environment, served_emulator
+from tests.support.terminal import CTRL_C, Terminal, on_a_terminal
 
 QIANFAN = [sys.executable, "-m", "qianfan.cli.main"]
 RUN = ["trainer", "run", "--train-type", "ERNIE-Speed-8K", "--dataset-id", "111"]
@@ -27,20 +28,24 @@ def env(tmp_path: Path) -> dict[str, str]:
     return environment({"QIANFAN_CACHE_DIR": str(tmp_path / "cache")})
 
 
-HEEDS_CTRL_C = """
+HEEDS_SIGNALS = """
 import signal
-# A parent that ignores Ctrl-C, as shells make background jobs do, hands that on.
+# A parent that ignores Ctrl-C, as shells make background jobs do, hands that on. So does nohup with a closed terminal.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from qianfan.cli.main import main
 main()
 """
+COMMAND = [sys.executable, "-c", HEEDS_SIGNALS]
 
 
 @contextmanager
 def started(arguments: list[str], env: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
     """A command under way, in a process that Ctrl-C reaches."""
-    command = [sys.executable, "-c", HEEDS_CTRL_C, *arguments]
-    process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*COMMAND, *arguments], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     try:
         yield process
     finally:
@@ -48,12 +53,12 @@ def started(arguments: list[str], env: Mapping[str, str]) -> Iterator[subprocess
         process.communicate()
 
 
-def interrupt_at(process: subprocess.Popen[str], step: str, says: str) -> str:
-    """Ctrl-C once a step's line says something; gives what the command wrote to stderr."""
+def interrupt_at(process: subprocess.Popen[str], step: str, says: str, number: int = signal.SIGINT) -> str:
+    """Ctrl-C, or another signal, once a step's line says something; gives what the command wrote to stderr."""
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith(step) and says in line:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             break
     _, errors = process.communicate(timeout=30)
     return errors
@@ -144,6 +149,22 @@ def test_ctrl_c_stops_the_training_when_that_was_asked_for(env: dict[str, str]) 
         assert info["run_status"] == "Stopped"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="signals cannot be sent there")
+@pytest.mark.socket
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
+def test_other_signals_leave_the_training_as_ctrl_c_does(name: str, code: int, env: dict[str, str]) -> None:
+    with served_emulator("--pace", "3600") as exports:
+        env |= exports
+        with started(RUN, env) as process:
+            errors = interrupt_at(process, "training", "is Waiting", getattr(signal, name))
+        assert process.returncode == code
+        assert "Traceback" not in errors
+        [listed] = json.loads(answer([*QIANFAN, "trainer", "list", "--json"], env))
+        assert listed["id"] in errors
+        info = json.loads(answer([*QIANFAN, "trainer", "info", "--task-id", listed["task_id"], "--json"], env))
+        assert info["run_status"] in ("Waiting", "Running")
+
+
 def test_ctrl_c_in_quickstart(env: dict[str, str]) -> None:
     with started(["quickstart", "--pace", "3600"], env) as process:
         errors = interrupt_at(process, "dataset", "uploaded")
@@ -153,27 +174,80 @@ def test_ctrl_c_in_quickstart(env: dict[str, str]) -> None:
     assert "Traceback" not in errors
 
 
+@pytest.mark.skipif(os.name == "nt", reason="it ends otherwise there")
+@pytest.mark.parametrize("command", [["--help"], ["trainer", "list", "--json"], ["quickstart", "--pace", "instant"]])
+def test_nobody_reads_the_output(command: list[str], env: dict[str, str]) -> None:
+    """As before `| head -1`: the command ends as those do that SIGPIPE kills, and says nothing."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run([*QIANFAN, *command], env=env, stdout=writer, stderr=subprocess.PIPE, check=False)
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no device that is always full")
+def test_output_that_cannot_be_written_is_an_error(env: dict[str, str]) -> None:
+    command = [*QIANFAN, "trainer", "list", "--json"]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, env=env, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 2
+    [line] = done.stderr.decode().splitlines()
+    assert line.startswith("Error: ")
+
+
 # --- terminals -----------------------------------------------------------------------------------------------------
 
 _COLOUR = re.compile(r"\x1b\[(\d+;)*(3[0-7]|9[0-7]|38;[\d;]+)m")
 
 
-def on_a_terminal(command: list[str], env: Mapping[str, str]) -> str:
-    """What a command writes when stdout is a terminal."""
-    pty = pytest.importorskip("pty")
-    terminal, theirs = pty.openpty()
-    with subprocess.Popen(command, env=env, stdin=theirs, stdout=theirs, stderr=theirs) as process:
-        os.close(theirs)
-        written = b""
-        # The end of a terminal is an error where other files just end.
-        try:
-            while piece := os.read(terminal, 65536):
-                written += piece
-        except OSError:
-            pass
-    os.close(terminal)
-    assert process.returncode == 0
-    return written.decode()
+@contextmanager
+def training_on_a_terminal(env: dict[str, str], *options: str) -> Iterator[Terminal]:
+    """A trainer whose task waits, watched on a terminal that is wide enough for what it says."""
+    wide = {**env, "TERM": "xterm-256color", "COLUMNS": "200"}
+    with on_a_terminal([*COMMAND, *RUN, *options], wide) as terminal:
+        terminal.read_until("is Waiting")
+        yield terminal
+
+
+@pytest.mark.socket
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_ctrl_c_on_the_keyboard(options: tuple[str, ...], env: dict[str, str]) -> None:
+    with served_emulator("--pace", "3600") as exports:
+        env |= exports
+        with training_on_a_terminal(env, *options) as terminal:
+            terminal.press(CTRL_C)
+            assert terminal.wait() == 130
+        assert "Traceback" not in terminal.written
+        [listed] = json.loads(answer([*QIANFAN, "trainer", "list", "--json"], env))
+        last_line = terminal.written.rstrip().splitlines()[-1]
+        assert last_line.endswith(f"Go on with: qianfan trainer resume --trainer-id {listed['id']}")
+
+
+@pytest.mark.socket
+def test_ctrl_c_twice_on_the_keyboard(env: dict[str, str]) -> None:
+    with served_emulator("--pace", "3600") as exports:
+        env |= exports
+        with training_on_a_terminal(env, "--on-interrupt", "stop") as terminal:
+            terminal.press(CTRL_C + CTRL_C)
+            assert terminal.wait() == 130
+
+
+@pytest.mark.socket
+def test_the_terminal_is_closed(env: dict[str, str]) -> None:
+    """The training goes on, and another process comes back to it at once."""
+    with served_emulator("--pace", "3600") as exports:
+        env |= exports
+        with training_on_a_terminal(env) as terminal:
+            terminal.close()
+            assert terminal.wait() == 129
+        [listed] = json.loads(answer([*QIANFAN, "trainer", "list", "--json"], env))
+        resume = ["trainer", "resume", "--trainer-id", listed["id"]]
+        with started(resume, env) as process:
+            interrupt_at(process, "training", "is Waiting")
+        assert process.returncode == 130
+        assert json.loads(answer([*QIANFAN, "trainer", "list", "--json"], env))[0]["task_id"] == listed["task_id"]
 
 
 @pytest.mark.parametrize(("variables", "colours"), [({}, True), ({"NO_COLOR": "1"}, False)])
@@ -183,10 +257,11 @@ def test_a_terminal_gets_lines_that_change_in_place(
     for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):
         env.pop(name, None)
     env |= {"TERM": "xterm-256color", **variables}
-    written = on_a_terminal([*QIANFAN, "quickstart", "--pace", "instant"], env)
-    assert "training" in written
-    assert "\x1b[?25l" in written  # the cursor is hidden while lines change
-    assert bool(_COLOUR.search(written)) is colours
+    with on_a_terminal([*QIANFAN, "quickstart", "--pace", "instant"], env) as terminal:
+        assert terminal.wait() == 0
+    assert "training" in terminal.written
+    assert "\x1b[?25l" in terminal.written  # the cursor is hidden while lines change
+    assert bool(_COLOUR.search(terminal.written)) is colours
 
 
 def test_anything_else_gets_plain_lines(env: dict[str, str]) -> None:

@@ -46,3 +46,12 @@ def emulator() -> Iterator[Emulator]:
 async def console(emulator: Emulator) -> AsyncIterator[Console]:
     async with Console(emulator) as console:
         yield console
+
+
+@pytest.fixture
+async def timed(clock: HandClock) -> AsyncIterator[Console]:
+    """A client of an emulator whose time the test drives."""
+    with Emulator(clock=clock, activate=False) as emulator:
+        async with Console(emulator) as console:
+            console.auth._now = clock.wall()
+            yield console

@@ -272,17 +272,6 @@ async def test_deleting(console: Console) -> None:
     assert (await console.v2_refused("finetuning", "CreateFineTuningTask", **task_body(job_id)))[0] == 400
 
 
-async def test_uncertain_properties_can_be_switched(console: Console) -> None:
-    console.emulator.quirks.job_delete_takes_tasks = True
-    console.emulator.quirks.task_in_deleted_job = True
-    job_id = await new_job(console)
-    await finished_task(console, job_id=job_id)
-    await console.v2("finetuning", "DeleteFineTuningJob", jobId=job_id)
-    assert not console.emulator.tasks
-    task_id = await new_task(console, job_id)
-    assert (await look(console, task_id))["jobName"] == "my_job"
-
-
 async def test_support_models_are_a_list(console: Console) -> None:
     models = await console.v2("finetuning", "DescribeFineTuningSupportModels")
     names = [model["model"] for model in models]

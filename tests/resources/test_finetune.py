@@ -6,9 +6,11 @@ import math
 
 import pytest
 
+from qianfan._transport import Call, Safety
 from qianfan.emulator import Emulator
 from qianfan.errors import APIError
 from qianfan.resources import Platform
+from qianfan.resources.console import data, finetune, model, service
 from qianfan.resources.console.consts import TrainMode, TrainStatus, TrainStatusV1
 from tests.support.emulated import MODEL, SAMPLE, new_job, new_task
 
@@ -205,3 +207,28 @@ async def test_the_first_generation_and_its_numbers(platform: Platform, emulator
         await tune.stop_task(job.id, run.id)
     assert caught.value.code == 510302
     assert (await platform.finetune.describe_task(run.uuid)).run_status is TrainStatus.Stopped
+
+
+def test_every_purchase_says_what_it_makes_and_nothing_else_does() -> None:
+    """V1 calls a job a task and a task a job; what they make has the names of today."""
+    declared = [
+        call for module in (data, finetune, model, service) for call in vars(module).values() if isinstance(call, Call)
+    ]
+    for call in declared:
+        assert (call.creates is not None) is (call.safety is Safety.PURCHASE), call
+    assert {call.name: call.creates for call in declared if call.creates} == {
+        "CreateFineTuningJob": "job",
+        "createTask": "job",
+        "CreateFineTuningTask": "task",
+        "createJob": "task",
+        "publishTrainModel": "model",
+        "CreateCustomModelSet": "model",
+        "CreateCustomModel": "model",
+        "CreateService": "service",
+        "apply": "service",
+        "dataset/create": "dataset",
+        "dataset/import": "dataset",
+        "CreateDataset": "dataset",
+        "CreateDatasetVersion": "dataset",
+        "CreateImportTask": "dataset",
+    }

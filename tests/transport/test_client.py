@@ -6,6 +6,7 @@ import logging
 import ssl
 from collections.abc import AsyncIterator
 from email.utils import format_datetime
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -13,6 +14,7 @@ import anyio
 import httpx
 import pytest
 from pydantic import SecretStr
+from trio.testing import MockClock
 
 from qianfan import _local
 from qianfan._auth.iam import IamCredentials, sign
@@ -213,18 +215,14 @@ async def test_a_purchase_is_sent_once(failure: Any) -> None:
     assert len(script.requests) == 2
 
 
-@pytest.mark.parametrize(
-    "failure", [httpx.ConnectError(""), httpx.ConnectTimeout(""), httpx.PoolTimeout(""), httpx.ProxyError("407 no")]
-)
-async def test_a_purchase_that_never_left_is_sent_again(failure: Any) -> None:
-    script = Script(failure, ok())
-    async with client_for(script) as client:
-        assert (await client.call(PURCHASE)).result == "fine"
-    script = Script(failure)
+async def test_a_purchase_is_not_even_repeated_when_it_never_left() -> None:
+    script = Script(httpx.ConnectError("refused"), ok())
     async with client_for(script) as client:
         with pytest.raises(ConnectionFailedError) as caught:
-            await client.call(PURCHASE)
+            await client.call(PURCHASE, retries=RetryPolicy(attempts=9))
+        assert client.retry_policy(PURCHASE).attempts == 1
     assert caught.value.sent is False
+    assert len(script.requests) == 1
 
 
 async def test_a_refused_certificate_is_not_tried_again() -> None:
@@ -281,25 +279,87 @@ async def test_an_answer_that_takes_too_long() -> None:
     assert client.requests_sent == 4
 
 
-async def test_an_answer_without_end_is_cut_off() -> None:
-    class Endless(httpx.AsyncByteStream):
-        closed = False
+class Endless(httpx.AsyncByteStream):
+    """A body of blanks that goes on until it is closed; knows how many MiB it gave."""
 
-        def __aiter__(self) -> AsyncIterator[bytes]:
-            return self
+    def __init__(self) -> None:
+        self.given = 0
+        self.closed = False
 
-        async def __anext__(self) -> bytes:
-            if self.closed:
-                raise StopAsyncIteration
-            return b" " * 1024 * 1024
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
 
-        async def aclose(self) -> None:
-            self.closed = True
+    async def __anext__(self) -> bytes:
+        if self.closed:
+            raise StopAsyncIteration
+        self.given += 1
+        return b" " * 1024 * 1024
 
-    script = Script(lambda request: httpx.Response(200, stream=Endless()))
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize(("call", "most"), [(READ, 16), (PURCHASE, 16), (CHAT_V2, 64)])
+@pytest.mark.parametrize("status", [200, 400])
+async def test_an_answer_without_end_is_cut_off(call: Call, most: int, status: int) -> None:
+    body = Endless()
+    script = Script(lambda request: httpx.Response(status, stream=body, headers={"x-bce-request-id": "r-9"}))
+    async with client_for(script, no_auth=True) as client:
+        with pytest.raises(RequestError, match="larger than") as caught:
+            await client.call(call)
+    assert (caught.value.request_id, caught.value.body, caught.value.status_code) == ("r-9", None, status)
+    assert body.given == most + 1
+    assert len(script.requests) == 1
+
+
+async def test_an_answer_that_says_it_is_too_large_is_not_read() -> None:
+    body = Endless()
+    headers = {"content-length": str(100 << 20), "x-bce-request-id": "r-9"}
+    script = Script(lambda request: httpx.Response(200, stream=body, headers=headers))
     async with client_for(script) as client:
-        with pytest.raises(RequestError, match="larger than"):
+        with pytest.raises(RequestError, match="larger than") as caught:
             await client.call(READ)
+    assert caught.value.request_id == "r-9"
+    assert body.given == 0
+
+
+async def test_the_size_of_a_large_object_is_no_answer_that_is_too_large() -> None:
+    script = Script(lambda request: httpx.Response(200, headers={"content-length": str(100 << 20)}))
+    async with client_for(script) as client:
+        assert (await client.head_object("bucket", "key")).headers["content-length"] == str(100 << 20)
+
+
+@pytest.mark.parametrize(
+    ("call", "settings", "timeout", "seconds"),
+    [
+        (PURCHASE, {}, {}, 30.0),
+        (PURCHASE, {"console_api_retry_timeout": 12.0}, {}, 12.0),
+        (PURCHASE, {}, {"timeout": 90.0}, 90.0),
+        (PURCHASE, {}, {"timeout": 3.0}, 3.0),
+        (PURCHASE, {}, {"timeout": None}, None),
+        (EFFECT, {}, {}, 60.0),
+    ],
+)
+async def test_how_long_an_answer_may_take(call: Call, settings: Any, timeout: Any, seconds: float | None) -> None:
+    script = Script(ok())
+    async with client_for(script, **settings) as client:
+        await client.call(call, **timeout)
+    assert script.requests[0].extensions["timeout"]["read"] == seconds
+
+
+@pytest.mark.parametrize("anyio_backend", [("trio", {"clock": MockClock(autojump_threshold=0)})])
+async def test_a_purchase_that_nobody_answers_ends_with_its_deadline() -> None:
+    """The event loop's own clock jumps to the deadline."""
+
+    async def never(request: httpx.Request) -> httpx.Response:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    settings = Settings(access_key="a", secret_key="s")
+    async with Client(settings, transport=httpx.MockTransport(never)) as client:
+        with pytest.raises(RequestTimeoutError, match="within 30 seconds"):
+            await client.call(PURCHASE)
+    assert client.requests_sent == 1
 
 
 async def test_no_more_than_the_limit_are_on_their_way() -> None:
@@ -375,6 +435,31 @@ async def test_a_refused_oauth_token_is_replaced_and_the_call_repeated(code: int
         assert (await client.call(CHAT_V1, path_args={"endpoint": "eb"}, retries=None)).result == "fine"
     assert script.requests[-1].url.params["access_token"] == "token-2"
     assert clock.slept == []
+
+
+async def test_a_token_that_ends_under_many_calls_is_replaced_once() -> None:
+    def platform(request: httpx.Request) -> httpx.Response:
+        nonlocal tokens
+        if request.url.path.startswith("/oauth"):
+            tokens += 1
+            return token_answer(tokens)
+        return refused(111) if request.url.params["access_token"] == "token-1" else ok()
+
+    tokens = 0
+    async with client_for(Script(platform), **APPLICATION) as client, anyio.create_task_group() as group:
+        for _ in range(100):
+            group.start_soon(partial(client.call, CHAT_V1, path_args={"endpoint": "eb"}))
+    assert tokens == 2
+
+
+@pytest.mark.parametrize("failure", [BUSY, httpx.ConnectError("no name"), httpx.ReadTimeout("")])
+async def test_a_token_that_cannot_be_replaced_for_the_moment_may_be_asked_for_again(failure: Any) -> None:
+    script = Script(token_answer(1), refused(111), failure, token_answer(2), ok())
+    async with client_for(script, **APPLICATION) as client:
+        with pytest.raises(RequestError) as caught:
+            await client.call(CHAT_V1, path_args={"endpoint": "eb"}, retries=None)
+        assert caught.value.retryable
+        assert (await client.call(CHAT_V1, path_args={"endpoint": "eb"}, retries=None)).result == "fine"
 
 
 async def test_a_second_refusal_is_final() -> None:

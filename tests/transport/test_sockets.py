@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 import threading
@@ -14,8 +16,8 @@ import anyio.abc
 import pytest
 
 from qianfan._auth.tokens import TokenStore
+from qianfan._transport import Outcome, outcome_of
 from qianfan._transport.client import Client
-from qianfan._transport.outcome import Outcome, outcome_of
 from qianfan._transport.wire import Call, Family, Safety
 from qianfan.config import Settings
 from qianfan.errors import (
@@ -306,7 +308,7 @@ async def test_a_purchase_that_nobody_listens_to_did_not_happen() -> None:
     async with client_of(address) as client:
         with pytest.raises(ConnectionFailedError, match=r"127\.0\.0\.1") as caught:
             await client.call(PURCHASE)
-    assert client.requests_sent == 4
+    assert client.requests_sent == 1
     assert outcome_of(caught.value) is Outcome.UNSENT
 
 
@@ -321,7 +323,7 @@ async def test_a_proxys_refusal_proves_that_nothing_was_sent() -> None:
     async with listening(refuse) as proxy, client_of("https://qianfan.example", proxy=proxy) as client:
         with pytest.raises(ConnectionFailedError, match="407") as caught:
             await client.call(PURCHASE)
-    assert asked == ["CONNECT qianfan.example:443 HTTP/1.1"] * 4
+    assert asked == ["CONNECT qianfan.example:443 HTTP/1.1"]
     assert outcome_of(caught.value) is Outcome.UNSENT
 
 
@@ -334,6 +336,52 @@ async def test_a_proxy_that_breaks_off_proves_nothing() -> None:
             await client.call(PURCHASE)
     assert client.requests_sent == 1
     assert outcome_of(caught.value) is Outcome.UNKNOWN
+
+
+BUYER = """
+import sys, anyio
+from qianfan._transport import Call, Client, Family, Safety
+from qianfan.config import Settings
+
+call = Call("CreateJob", Family.CONSOLE_V2, Safety.PURCHASE, "/v2/finetuning", "CreateFineTuningJob", creates="job")
+
+async def main():
+    async with Client(Settings(access_key="a", secret_key="s", console_api_base_url=sys.argv[1])) as client:
+        print((await client.call(call, {"name": "x" * 1000})).result)
+
+anyio.run(main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("faults", "code", "share"),
+    [("job.sending:1:exit", 137, 0.5), ("job.sending:2:exit", 0, 1), ("task.sending:1:exit", 0, 1), ("", 0, 1)],
+)
+async def test_a_process_can_die_with_half_a_purchase_written(faults: str, code: int, share: float) -> None:
+    arrived = bytearray()
+    announced = 0
+
+    async def answer(stream: anyio.abc.SocketStream) -> None:
+        nonlocal announced
+        headers, body = await read_head(stream)
+        announced = int(headers["content-length"])
+        assert "transfer-encoding" not in headers
+        arrived.extend(body)
+        while len(arrived) < announced:
+            arrived.extend(await stream.receive())
+        await stream.send(FINE)
+
+    async with listening(answer) as address:
+        done = await anyio.run_process(
+            [sys.executable, "-W", "error", "-c", BUYER, address],
+            env={**os.environ, "QIANFAN_FAULTS": faults},
+            check=False,
+        )
+        assert (done.returncode, done.stderr.decode()) == (code, "")
+        await anyio.wait_all_tasks_blocked()
+    assert len(arrived) == int(announced * share)
+    if share == 1:
+        assert json.loads(arrived) == {"name": "x" * 1000}
 
 
 async def test_a_call_can_be_cancelled_and_the_client_goes_on() -> None:

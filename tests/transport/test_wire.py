@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qianfan._transport.codes import CODES, normalised
-from qianfan._transport.outcome import Outcome, outcome_of
 from qianfan._transport.wire import (
     Call,
     Family,
@@ -29,12 +28,9 @@ from qianfan.errors import (
     ArgumentNotFoundError,
     AuthError,
     BearerTokenExpiredError,
-    ConnectionFailedError,
     InvalidArgumentError,
-    MissingCredentialsError,
     RateLimitError,
     RequestError,
-    RequestTimeoutError,
 )
 
 NOW = datetime(2024, 5, 1, 8, 9, 10, tzinfo=timezone.utc)
@@ -355,21 +351,59 @@ def test_whatever_json_comes_back_is_a_reply_or_an_error_of_ours(status: int, bo
         read(family, status, body)
 
 
+def http_date(seconds: float) -> str:
+    return format_datetime(NOW + timedelta(seconds=seconds), usegmt=True)
+
+
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [
         ("7", 7.0),
         (" 7 ", 7.0),
-        (format_datetime(NOW + timedelta(seconds=30), usegmt=True), 30.0),
-        (format_datetime(NOW - timedelta(seconds=30), usegmt=True), 0.0),
+        ("0", 0.0),
+        ("300", 300.0),
+        ("301", 300.0),
+        ("86400", 300.0),
+        ("9" * 5000, 300.0),
+        (http_date(30), 30.0),
+        (http_date(-30), 0.0),
+        (http_date(86400), 300.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 300.0),
+        ("Wed, 01 May 2024 08:09:40", 30.0),
         ("soon", None),
         ("-5", None),
+        ("1e9", None),
+        ("NaN", None),
+        ("inf", None),
+        ("2.5", None),
+        ("Fri, 31 Dec 99999 23:59:59 GMT", None),
+        ("Mon, 32 Foo 2024 25:61:61 GMT", None),
         ("", None),
         ("٣", None),
+        ("²", None),
     ],
 )
 def test_retry_after(value: str, seconds: float | None) -> None:
     assert retry_after({"retry-after": value}, NOW) == seconds
+
+
+def test_no_retry_after() -> None:
+    assert retry_after({}, NOW) is None
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_date_to_retry_after_counts_from_the_servers_own(hours: int) -> None:
+    """So a wrong clock here makes nobody wait an hour, or not at all."""
+    there = 3600.0 * hours
+    assert retry_after({"retry-after": http_date(there + 20), "date": http_date(there)}, NOW) == 20
+
+
+@given(
+    st.text(max_size=40) | st.from_regex(r"[A-Z][a-z]{2}, \d{1,3} [A-Z][a-z]{2} \d{1,5} \d\d:\d\d:\d\d ([+-]\d{4}|GMT)")
+)
+def test_whatever_retry_after_says_the_wait_is_bearable(value: str) -> None:
+    seconds = retry_after({"retry-after": value}, NOW)
+    assert seconds is None or 0 <= seconds <= 300
 
 
 @pytest.mark.parametrize(
@@ -383,26 +417,3 @@ def test_normalised(code: Any, expected: Any) -> None:
 def test_hints_are_sentences_without_a_full_stop() -> None:
     for code, known in CODES.items():
         assert known.hint is None or not known.hint.endswith("."), code
-
-
-@pytest.mark.parametrize(
-    ("error", "outcome"),
-    [
-        (MissingCredentialsError("m"), Outcome.UNSENT),
-        (ConnectionFailedError("m", sent=False), Outcome.UNSENT),
-        (ConnectionFailedError("m", sent=True), Outcome.UNKNOWN),
-        (RequestTimeoutError("m"), Outcome.UNKNOWN),
-        (RequestError("m", status_code=502), Outcome.UNKNOWN),
-        (RequestError("m", status_code=200), Outcome.UNKNOWN),
-        (RequestError("m", status_code=408), Outcome.UNKNOWN),
-        (RequestError("m", status_code=413), Outcome.REJECTED),
-        (APIError("InappropriateJSON", "m", http_status=400), Outcome.REJECTED),
-        (RateLimitError(18, "m", http_status=200), Outcome.REJECTED),
-        (APIError(500000, "m", http_status=200), Outcome.UNKNOWN),
-        (APIError("InternalError", "m", http_status=500), Outcome.UNKNOWN),
-        (APIError(510403, "m", http_status=200), Outcome.REJECTED),
-        (ValueError("m"), Outcome.UNKNOWN),
-    ],
-)
-def test_outcome(error: Exception, outcome: Outcome) -> None:
-    assert outcome_of(error) is outcome

@@ -51,10 +51,10 @@ def describe_datasets(call: Call) -> JSON:
     formats = Body(body.object("filter", required=False)).texts("dataFormatList")
     groups = [
         (group.id, _group_entry(group))
-        for group in account.groups.newest_first()
+        for group in account.listed(account.groups)
         if not formats or group.data_format in formats
     ]
-    entries, info = page_of(body, groups)
+    entries, info = page_of(call, groups)
     return {"datasetList": entries, "pageInfo": info}
 
 
@@ -89,10 +89,15 @@ def describe_versions(call: Call) -> JSON:
     imports, releases = wanted.texts("importStatusList"), wanted.texts("publishStatusList")
     versions: list[tuple[str, dict[str, JSON]]] = []
     for version_id in reversed(group.version_ids):
-        entry = _version_entry(account, look_at(account, dataset_of(account, version_id), look=False))
-        if _matches(imports, entry["importStatus"]) and _matches(releases, entry["publishStatus"]):
+        dataset = look_at(account, dataset_of(account, version_id), look=False)
+        entry = _version_entry(account, dataset)
+        if (
+            account.is_listed(account.datasets, dataset)
+            and _matches(imports, entry["importStatus"])
+            and _matches(releases, entry["publishStatus"])
+        ):
             versions.append((version_id, entry))
-    entries, info = page_of(body, versions)
+    entries, info = page_of(call, versions)
     return {"versionList": entries, "pageInfo": info}
 
 

@@ -59,6 +59,20 @@ def job_of(account: Account, key: JSON, field: str = "jobId") -> Job:
     return found(account.jobs.get(key), Problem.JOB_MISSING, field, key)
 
 
+def job_to_train(account: Account, key: JSON, field: str = "jobId") -> Job:
+    """The series that a new training goes into; a deleted one takes none, see `Quirks`."""
+    job = account.jobs.get(key)
+    if job is None and account.quirks.task_in_deleted_job:
+        job = account.deleted_job(key)
+    return found(job, Problem.JOB_MISSING, field, key)
+
+
+def series_of(account: Account, key: JSON, field: str) -> Job:
+    """The series that a call about one of its trainings names, also when that was deleted."""
+    deleted = account.deleted_job(key) if account.jobs.get(key) is None else None
+    return deleted if deleted and deleted.task_ids else job_of(account, key, field)
+
+
 def task_of(account: Account, key: JSON, field: str = "taskId") -> Task:
     """The training a call names, by id or V1 number."""
     return found(account.tasks.get(key), Problem.TASK_MISSING, field, key)

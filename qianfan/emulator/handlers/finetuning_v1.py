@@ -16,11 +16,12 @@ from qianfan.emulator.handlers.finetuning import (
     add_task,
     curve_page,
     files_or_refusal,
-    job_of,
     job_of_task,
+    job_to_train,
     look_at_task,
     percent_of,
     read_base,
+    series_of,
     stop,
     task_of,
 )
@@ -48,7 +49,7 @@ def create_task(call: Call) -> JSON:
 def create_job(call: Call) -> JSON:
     """`/finetune/createJob`: V1's word for a training."""
     body, account = call.body, call.account
-    job = job_of(account, body.get("taskId"), "taskId")
+    job = job_to_train(account, body.get("taskId"), "taskId")
     order = Order(_train_type(body, job), body.text("trainMode"), _scale(body))
     config = {key: value for key, value in body.object("trainConfig").items() if value is not None}
     for key in ("epoch", "learningRate"):
@@ -131,7 +132,7 @@ def stop_job(call: Call) -> JSON:
 
 
 def _run(account: Account, body: Body) -> Task:
-    job = job_of(account, body.get("taskId"), "taskId")
+    job = series_of(account, body.get("taskId"), "taskId")
     task = task_of(account, body.get("jobId"), "jobId")
     if task.job_id != job.id:
         raise Refused(Problem.TASK_MISSING, "jobId", f"run {task.number} is not one of task {job.number}")

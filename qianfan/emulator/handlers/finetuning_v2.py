@@ -17,6 +17,7 @@ from qianfan.emulator.handlers.finetuning import (
     files_or_refusal,
     job_of,
     job_of_task,
+    job_to_train,
     look_at_task,
     percent_of,
     read_base,
@@ -65,7 +66,7 @@ async def read_training_files(call: Call) -> None:
 def create_task(call: Call) -> JSON:
     """`CreateFineTuningTask`: start a training."""
     body, account = call.body, call.account
-    job = _job_to_train(account, body.get("jobId"))
+    job = job_to_train(account, body.get("jobId"))
     order = Order(job.model, job.train_mode, body.optional_text("parameterScale"))
     order.config = {key: value for key, value in body.object("hyperParameterConfig").items() if value is not None}
     _read_dataset_config(account, Body(body.object("datasetConfig")), order)
@@ -73,12 +74,6 @@ def create_task(call: Call) -> JSON:
     read_base(account, body, order)
     task = add_task(account, job, order)
     return {"jobId": job.id, "taskId": task.id}
-
-
-def _job_to_train(account: Account, key: JSON) -> Job:
-    if account.quirks.task_in_deleted_job and isinstance(key, str) and key in account.deleted_jobs:
-        return account.deleted_jobs[key]
-    return job_of(account, key)
 
 
 def _read_dataset_config(account: Account, config: Body, order: Order) -> None:
@@ -120,22 +115,23 @@ def describe_jobs(call: Call) -> JSON:
     model, mode = body.get("model"), body.get("trainModel") or body.get("trainMode")
     jobs = [
         (job.id, _job_entry(job))
-        for job in account.jobs.newest_first()
+        for job in account.listed(account.jobs)
         if model in (None, "", job.model) and mode in (None, "", job.train_mode)
     ]
-    entries, info = page_of(body, jobs)
+    entries, info = page_of(call, jobs)
     return {"jobList": entries, "pageInfo": info}
 
 
 def describe_tasks(call: Call) -> JSON:
     """`DescribeFineTuningTasks` of one job, newest first."""
-    account, body = call.account, call.body
-    job = job_of(account, body.get("jobId"))
+    account = call.account
+    job = job_of(account, call.body.get("jobId"))
     tasks: list[tuple[str, dict[str, JSON]]] = []
     for task_id in reversed(job.task_ids):
         task = look_at_task(account, task_of(account, task_id), look=False)
-        tasks.append((task.id, _task_entry(account, task)))
-    entries, info = page_of(body, tasks)
+        if account.is_listed(account.tasks, task):
+            tasks.append((task.id, _task_entry(account, task)))
+    entries, info = page_of(call, tasks)
     return {"taskList": entries, "pageInfo": info}
 
 
@@ -156,12 +152,10 @@ def delete_task(call: Call) -> JSON:
 
 
 def delete_job(call: Call) -> JSON:
-    """`DeleteFineTuningJob`; refused while the job has a task, see `Quirks`."""
+    """`DeleteFineTuningJob`; refused while the job has a task, or takes it along, see `Quirks`."""
     account = call.account
     job = job_of(account, call.body.get("jobId"))
     tasks = [look_at_task(account, task_of(account, task_id), look=False) for task_id in job.task_ids]
-    if any(task.state in UNDER_WAY for task in tasks):
-        raise Refused(Problem.TASK_STATE, "jobId", f"{job.id} has a task that is under way")
     if tasks and not account.quirks.job_delete_takes_tasks:
         raise Refused(Problem.TASK_STATE, "jobId", f"{job.id} still has {len(tasks)} tasks: delete them first")
     for task in tasks:

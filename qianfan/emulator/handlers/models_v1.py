@@ -32,7 +32,7 @@ def publish_train_model(call: Call) -> JSON:
     task = found(
         account.tasks.get(meta.get("iterationId")), Problem.RUN_MISSING, "iterationId", meta.get("iterationId")
     )
-    series = account.jobs.get(meta.get("taskId"))
+    series = account.jobs.get(meta.get("taskId")) or account.deleted_job(meta.get("taskId"))
     if series is None or series.id != task.job_id:
         raise Refused(Problem.RUN_MISSING, "taskId", f"{meta.get('taskId')!r} is not the series of {task.id}")
     step = meta.get("step")

@@ -63,15 +63,21 @@ def describe_model_set(call: Call) -> JSON:
         model_set = model_set_of(account, body.get("modelSetId"))
     else:
         name = body.text("modelSetName")
-        named = next((model_set for model_set in account.model_sets if model_set.name == name), None)
+        listed = account.listed(account.model_sets)
+        named = next((model_set for model_set in listed if model_set.name == name), None)
         model_set = found(named, Problem.MODEL_SET_MISSING, "modelSetName", name)
     return _set_entry(model_set)
 
 
 def describe_custom_model_sets(call: Call) -> JSON:
     """`DescribeCustomModelSets`, newest first."""
-    sets = [(model_set.id, _set_entry(model_set)) for model_set in call.account.model_sets.newest_first()]
-    entries, info = page_of(call.body, sets)
+    account = call.account
+    shown = {model.id for model in account.listed(account.models)}
+    sets: list[tuple[str, dict[str, JSON]]] = []
+    for model_set in account.listed(account.model_sets):
+        model_ids = [model_id for model_id in model_set.model_ids if model_id in shown]
+        sets.append((model_set.id, {**_set_entry(model_set), "modelIds": model_ids}))
+    entries, info = page_of(call, sets)
     return {"modelSetList": entries, "pageInfo": info}
 
 

@@ -10,6 +10,7 @@ from qianfan.emulator.handlers.datasets import group_of, look_at
 from qianfan.emulator.handlers.finetuning import job_of_task, look_at_task
 from qianfan.emulator.handlers.models import look_at_model, set_of
 from qianfan.emulator.handlers.services import look_at_service
+from qianfan.emulator.records import Job
 
 
 def overview(account: Account) -> dict[str, JSON]:
@@ -25,7 +26,7 @@ def overview(account: Account) -> dict[str, JSON]:
                 "trainMode": job.train_mode,
                 "tasks": [_task(account, task_id) for task_id in job.task_ids],
             }
-            for job in account.jobs.newest_first()
+            for job in _jobs(account)
         ],
         "models": [_model(account, model_id) for model_id in _newest_ids(account)],
         "services": [
@@ -41,6 +42,11 @@ def overview(account: Account) -> dict[str, JSON]:
         ],
         "buckets": {name: len(objects) for name, objects in account.buckets.snapshot().items()},
     }
+
+
+def _jobs(account: Account) -> list[Job]:
+    """The jobs, and those that were deleted where a task of theirs is left."""
+    return [*account.jobs.newest_first(), *(job for job in account.deleted_jobs.values() if job.task_ids)]
 
 
 def _newest_ids(account: Account) -> list[str]:

@@ -8,7 +8,7 @@ from qianfan.emulator.calls import Call
 from qianfan.emulator.checks import found
 from qianfan.emulator.handlers.models import look_at_model, set_of
 from qianfan.emulator.records import Model, Service
-from qianfan.emulator.refusals import Problem, Refused
+from qianfan.emulator.refusals import Problem, Refused, invalid
 
 MODEL_PATH = "/rpc/2.0/ai_custom/v1/wenxinworkshop"
 """Where V1 model calls go."""
@@ -38,7 +38,9 @@ def deployable(account: Account, model: Model, field: str) -> Model:
 
 
 def add_service(account: Account, model: Model, *, name: str, suffix: str, description: str) -> Service:
-    """A new service. Its deployment is under way at once."""
+    """A new service, whose name may be taken, see `Quirks`. Its deployment is under way at once."""
+    if account.quirks.unique_service_names and any(service.name == name for service in account.services):
+        raise invalid("name", f"a service named {name!r} already exists")
     work = account.stages.deployment.begin(account.clock)
     shelf = account.services
     service = Service(

@@ -79,7 +79,7 @@ def list_services(call: Call) -> JSON:
         if kind in kinds
     ]
     custom: list[JSON] = []
-    for service in call.account.services.newest_first():
+    for service in call.account.listed(call.account.services):
         look_at_service(call.account, service, look=False)
         if service.kind in kinds:
             state = _STATES.get(service.state, service.state)

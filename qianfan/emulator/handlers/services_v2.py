@@ -49,7 +49,7 @@ def describe_services(call: Call) -> JSON:
     account, body = call.account, call.body
     part = body.optional_text("name")
     services: list[tuple[str, dict[str, JSON]]] = []
-    for service in account.services.newest_first():
+    for service in account.listed(account.services):
         look_at_service(account, service, look=False)
         if (
             part in service.name
@@ -57,7 +57,7 @@ def describe_services(call: Call) -> JSON:
             and _wanted(body, "runStatus", service.state)
         ):
             services.append((service.id, _entry(call, service)))
-    entries, info = page_of(body, services)
+    entries, info = page_of(call, services)
     return {"serviceList": entries, "pageInfo": info}
 
 

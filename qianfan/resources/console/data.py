@@ -30,8 +30,8 @@ from qianfan.resources.schemas import (
     ImportTask,
 )
 
-CREATE = v1_data("/dataset/create", Safety.PURCHASE)
-IMPORT = v1_data("/dataset/import", Safety.PURCHASE)
+CREATE = v1_data("/dataset/create", Safety.PURCHASE, creates="dataset")
+IMPORT = v1_data("/dataset/import", Safety.PURCHASE, creates="dataset")
 RELEASE = v1_data("/dataset/release", Safety.EFFECT)
 EXPORT = v1_data("/dataset/export", Safety.EFFECT)
 EXPORT_RECORD = v1_data("/dataset/exportRecord", Safety.READ)
@@ -141,15 +141,15 @@ class Data(Resource):
         await self._send(DELETE, {"datasetId": dataset_id})
 
 
-CREATE_DATASET = v2("dataset", "CreateDataset", Safety.PURCHASE)
+CREATE_DATASET = v2("dataset", "CreateDataset", Safety.PURCHASE, creates="dataset")
 DESCRIBE_DATASETS = v2("dataset", "DescribeDatasets", Safety.READ)
 DELETE_DATASET = v2("dataset", "DeleteDataset", Safety.EFFECT)
-CREATE_VERSION = v2("dataset", "CreateDatasetVersion", Safety.PURCHASE)
+CREATE_VERSION = v2("dataset", "CreateDatasetVersion", Safety.PURCHASE, creates="dataset")
 DESCRIBE_VERSIONS = v2("dataset", "DescribeDatasetVersions", Safety.READ)
 DESCRIBE_VERSION = v2("dataset", "DescribeDatasetVersion", Safety.READ)
 DELETE_VERSION = v2("dataset", "DeleteDatasetVersion", Safety.EFFECT)
 PUBLISH_VERSION = v2("dataset", "PublishDatasetVersion", Safety.EFFECT)
-CREATE_IMPORT_TASK = v2("dataset", "CreateImportTask", Safety.PURCHASE)
+CREATE_IMPORT_TASK = v2("dataset", "CreateImportTask", Safety.PURCHASE, creates="dataset")
 DESCRIBE_IMPORT_TASK = v2("dataset", "DescribeImportTask", Safety.READ)
 
 

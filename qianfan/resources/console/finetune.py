@@ -25,8 +25,8 @@ from qianfan.resources.schemas import (
     TaskPage,
 )
 
-CREATE_JOB = v2("finetuning", "CreateFineTuningJob", Safety.PURCHASE)
-CREATE_TASK = v2("finetuning", "CreateFineTuningTask", Safety.PURCHASE)
+CREATE_JOB = v2("finetuning", "CreateFineTuningJob", Safety.PURCHASE, creates="job")
+CREATE_TASK = v2("finetuning", "CreateFineTuningTask", Safety.PURCHASE, creates="task")
 DESCRIBE_JOBS = v2("finetuning", "DescribeFineTuningJobs", Safety.READ)
 DESCRIBE_TASKS = v2("finetuning", "DescribeFineTuningTasks", Safety.READ)
 DESCRIBE_TASK = v2("finetuning", "DescribeFineTuningTask", Safety.READ)
@@ -129,8 +129,8 @@ class FineTuning(Resource):
         return [read(DESCRIBE_SUPPORT_MODELS, reply, SupportedModel, one) for one in reply.result]
 
 
-V1_CREATE_SERIES = v1("/finetune/createTask", Safety.PURCHASE)
-V1_CREATE_RUN = v1("/finetune/createJob", Safety.PURCHASE)
+V1_CREATE_SERIES = v1("/finetune/createTask", Safety.PURCHASE, creates="job")
+V1_CREATE_RUN = v1("/finetune/createJob", Safety.PURCHASE, creates="task")
 V1_RUN_DETAIL = v1("/finetune/jobDetail", Safety.READ)
 V1_STOP_RUN = v1("/finetune/stopJob", Safety.EFFECT)
 

@@ -8,7 +8,7 @@ from qianfan._transport import Safety
 from qianfan.resources._base import Page, Resource, v1, v2, walk
 from qianfan.resources.schemas import ModelDetail, ModelInfoV2, ModelPublished, ModelSet, ModelSetPage, ModelVersion
 
-PUBLISH = v1("/modelrepo/publishTrainModel", Safety.PURCHASE)
+PUBLISH = v1("/modelrepo/publishTrainModel", Safety.PURCHASE, creates="model")
 DETAIL = v1("/modelrepo/modelDetail", Safety.READ)
 VERSION_DETAIL = v1("/modelrepo/modelVersionDetail", Safety.READ)
 DELETE_SETS = v1("/modelrepo/model/batchDelete", Safety.EFFECT)
@@ -61,8 +61,8 @@ class Models(Resource):
         return await self._do(DELETE_VERSIONS, {"modelVersionIds": list(version_ids)})
 
 
-CREATE_SET = v2("model", "CreateCustomModelSet", Safety.PURCHASE)
-CREATE_MODEL = v2("model", "CreateCustomModel", Safety.PURCHASE)
+CREATE_SET = v2("model", "CreateCustomModelSet", Safety.PURCHASE, creates="model")
+CREATE_MODEL = v2("model", "CreateCustomModel", Safety.PURCHASE, creates="model")
 DESCRIBE_SET = v2("model", "DescribeModelSet", Safety.READ)
 DESCRIBE_CUSTOM_SETS = v2("model", "DescribeCustomModelSets", Safety.READ)
 DESCRIBE_MODEL = v2("model", "DescribeModel", Safety.READ)

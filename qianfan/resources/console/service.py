@@ -17,7 +17,7 @@ from qianfan.resources.schemas import (
     ServicePage,
 )
 
-CREATE = v2("service", "CreateService", Safety.PURCHASE)
+CREATE = v2("service", "CreateService", Safety.PURCHASE, creates="service")
 DESCRIBE = v2("service", "DescribeService", Safety.READ)
 DESCRIBE_ALL = v2("service", "DescribeServices", Safety.READ)
 MODIFY = v2("service", "ModifyService", Safety.EFFECT)
@@ -90,7 +90,7 @@ class Services(Resource):
         return await self._do(MODIFY, body)
 
 
-V1_APPLY = v1("/service/apply", Safety.PURCHASE)
+V1_APPLY = v1("/service/apply", Safety.PURCHASE, creates="service")
 V1_DETAIL = v1("/service/detail", Safety.READ)
 V1_LIST = v1("/service/list", Safety.READ)
 
