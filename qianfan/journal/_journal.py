@@ -289,6 +289,35 @@ class SqliteJournal:
         """The kept events of a run, oldest first, from the one after a number on."""
         return await self.writer.write(lambda connection: events_of(connection, run_id, after, {}))
 
+    # --- handlers -------------------------------------------------------------------------------------------
+
+    async def undelivered(self, run_id: str, consumer: str, kinds: Mapping[str, type[Any]]) -> list[Event]:
+        """The kept events that a handler has not been told about for certain; see `Journal`."""
+
+        def change(connection: sqlite3.Connection) -> list[Event]:
+            known = connection.execute(
+                "SELECT seq FROM cursor WHERE consumer=? AND run=?", (consumer, run_id)
+            ).fetchone()
+            if known is None:
+                # A handler that the run has not met before hears what happens from now on.
+                last = self._last_sequence(connection, run_id)
+                connection.execute("INSERT INTO cursor VALUES(?,?,?)", (consumer, run_id, last))
+                return []
+            return events_of(connection, run_id, known[0], kinds)
+
+        return await self.writer.write(change)
+
+    def delivered(self, run_id: str, consumer: str, event: Event) -> None:
+        """A handler has been told about a kept event."""
+        sequence = event.sequence
+
+        def change(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE cursor SET seq=max(seq, ?) WHERE consumer=? AND run=?", (sequence, consumer, run_id)
+            )
+
+        self.writer.post(change)
+
     # --- deciding -------------------------------------------------------------------------------------------
 
     async def decide(

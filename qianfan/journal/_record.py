@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from qianfan.errors import LeaseLost
-from qianfan.journal._rows import event_values, events_of, put_event, put_row, values_of
+from qianfan.journal._rows import event_values, put_event, put_row, values_of
 from qianfan.pipeline._events import ActionState, Event
 from qianfan.pipeline._record import Row, RunRecord, RunStatus, Stop, encoded
 
@@ -142,29 +142,12 @@ class JournalRecord(RunRecord):
     # --- handlers -------------------------------------------------------------------------------------------
 
     async def undelivered(self, consumer: str) -> list[Event]:
-        def change(connection: sqlite3.Connection) -> list[Event]:
-            known = connection.execute(
-                "SELECT seq FROM cursor WHERE consumer=? AND run=?", (consumer, self.run_id)
-            ).fetchone()
-            if known is None:
-                # A handler that the run has not met before hears what happens from now on.
-                connection.execute("INSERT INTO cursor VALUES(?,?,?)", (consumer, self.run_id, self._kept_up_to))
-                return []
-            return events_of(connection, self.run_id, known[0], self._kinds)
-
-        return await self._journal.writer.write(change)
+        return await self._journal.undelivered(self.run_id, consumer, self._kinds)
 
     def delivered(self, consumer: str, event: Event) -> None:
         if event.sequence > self._kept_up_to:
             return  # may never be kept, so no cursor may stand on it
-        sequence = event.sequence
-
-        def change(connection: sqlite3.Connection) -> None:
-            connection.execute(
-                "UPDATE cursor SET seq=max(seq, ?) WHERE consumer=? AND run=?", (sequence, consumer, self.run_id)
-            )
-
-        self._journal.writer.post(change)
+        self._journal.delivered(self.run_id, consumer, event)
 
     # --- the end --------------------------------------------------------------------------------------------
 

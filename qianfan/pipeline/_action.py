@@ -61,8 +61,8 @@ class RunState:
     terms: Terms = field(default_factory=Terms)
     failed: bool = False
     """Set by the first action that fails, so that its siblings know why they are cancelled."""
-    suspended: bool = False
-    """Set by an error that ends this attempt but not the run: nothing is undone, and a later attempt goes on."""
+    suspended_by: Exception | None = None
+    """The error that ends this attempt but not the run: nothing is undone, and a later attempt goes on."""
 
 
 def suspends(error: BaseException) -> bool:
@@ -212,7 +212,7 @@ class Context:
     def _must_undo(self) -> bool:
         timed_out = self.deadline is not None and self.deadline.cancel_called
         state = self.state
-        return state.on_cancel == "stop" or (state.failed and not state.suspended) or timed_out
+        return state.on_cancel == "stop" or (state.failed and state.suspended_by is None) or timed_out
 
 
 class Action(BaseModel, Generic[Made]):
@@ -314,13 +314,16 @@ async def perform(action: Action[Made], needs: dict[str, Any], state: RunState, 
         async with ctx._telling(ActionState.Done, data=action.event_data(made)) as event:
             await _written_down(partial(_finish, action, made, event, record, is_whole), ctx)
     except Exception as error:
-        state.suspended = state.suspended or suspends(error)
+        if suspends(error):
+            state.suspended_by = state.suspended_by or error
         state.failed = True
-        await _ended(ctx, ActionState.Error, error, row if not suspends(error) else None, is_whole)
+        status = _status_after(error, state, record) if is_whole else None
+        await _ended(ctx, ActionState.Error, error, row if not suspends(error) else None, status)
         raise
     except BaseException:  # a cancellation
         with anyio.CancelScope(shield=True):
-            await _ended(ctx, ActionState.Stopped, None, row if state.on_cancel == "stop" else None, is_whole)
+            status = _status_after(None, state, record) if is_whole else None
+            await _ended(ctx, ActionState.Stopped, None, row if state.on_cancel == "stop" else None, status)
         raise
     return made
 
@@ -334,10 +337,10 @@ async def whole_turn(action: Action[Any], state: RunState) -> AsyncGenerator[Non
     try:
         yield
     except Exception as error:
-        state.suspended = True  # whatever it was, the stop is still to be finished
-        await _ended(ctx, ActionState.Error, error, None, False)
+        state.suspended_by = error  # whatever it was, the stop is still to be finished
+        await _ended(ctx, ActionState.Error, error, None, None)
         raise
-    await _ended(ctx, ActionState.Stopped, None, None, True)
+    await _ended(ctx, ActionState.Stopped, None, None, RunStatus.CANCELLED)
 
 
 def _begun(row: Row | None, clock: Clock) -> Row:
@@ -378,7 +381,9 @@ async def _written_down(write: Callable[[], Awaitable[None]], ctx: Context) -> N
         wait = min(wait * 2, 30.0)
 
 
-async def _ended(ctx: Context, how: ActionState, error: Exception | None, row: Row | None, is_whole: bool) -> None:
+async def _ended(
+    ctx: Context, how: ActionState, error: Exception | None, row: Row | None, status: RunStatus | None
+) -> None:
     """Tell that an action ended early, and write it down if that is possible and changes anything."""
     state, record = ctx.state, ctx.state.record
     text = describe(error) if error is not None else ""
@@ -391,7 +396,9 @@ async def _ended(ctx: Context, how: ActionState, error: Exception | None, row: R
         changes = _row_of(ctx.action, row.with_(phase=phase, error=facts_of(error) if error is not None else None))
     event = ctx._publish(how, text, data, exception=error, held=True)
     try:
-        await record.write(changes, event, status=_status_after(error, state, record) if is_whole else None)
+        if how is ActionState.Stopped and state.on_cancel == "stop":
+            await record.mark_cancelled("stop")
+        await record.write(changes, event, status=status)
     except JournalError as failure:
         logger.warning("%s: that it ended cannot be written down: %s", ctx.action.id, failure)
     finally:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import sys
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
 
@@ -18,7 +19,7 @@ from pydantic import PrivateAttr
 from qianfan import _faults
 from qianfan._clock import SYSTEM_CLOCK, Clock
 from qianfan._sync import LoopHandle
-from qianfan.errors import InternalError, PipelineError, describe, revived
+from qianfan.errors import AuthError, InternalError, PipelineError, describe, revived
 from qianfan.pipeline._action import Action, Context, OnCancel, RunState, new_id, perform, whole_turn
 from qianfan.pipeline._adapter import BaseAction, adapt
 from qianfan.pipeline._events import ActionState, AnyHandler, Event, EventBus, as_handlers, consumer_of, feed
@@ -208,6 +209,8 @@ class Run(Generic[Made]):
         self._made: Made | None = None
         self._error: BaseException | None = None
         self.is_driven_elsewhere = False
+        self.was_done = False
+        """Whether the journal had the result already, and nothing was done."""
 
     @property
     def events(self) -> MemoryObjectReceiveStream[Event]:
@@ -234,7 +237,8 @@ class Run(Generic[Made]):
     def left_running(self) -> bool:
         """Whether the run was ended early in such a way that work elsewhere goes on."""
         state = self._state
-        return self._cut_short and (state.suspended or (state.on_cancel == "detach" and not state.failed))
+        detached = state.on_cancel == "detach" and not state.failed
+        return self._cut_short and (detached or state.suspended_by is not None)
 
     @property
     def error(self) -> BaseException | None:
@@ -283,13 +287,21 @@ class Run(Generic[Made]):
             self._error = error
         finally:
             for feeding in self._feeding:
-                feeding.begin()
+                feeding.open()
             self._ended.set()
             self._state.bus.close()
 
-    async def _perform(self) -> None:
+    async def _feed_from(
+        self,
+        undelivered: Callable[[str], Awaitable[list[Event]]],
+        delivered: Callable[[str, Event], object],
+    ) -> None:
+        """Let the handlers hear what an earlier process may not have told them, and then everything."""
         for feeding in self._feeding:
-            feeding.begin(await self.record.undelivered(feeding.consumer), self.record)
+            feeding.begin(await undelivered(feeding.consumer), partial(delivered, feeding.consumer))
+
+    async def _perform(self) -> None:
+        await self._feed_from(self.record.undelivered, self.record.delivered)
         self._made = await perform(self.action, {}, self._state, is_whole=True)
         self.stopped = self._cut_short = False  # too late to stop: it was already done
 
@@ -302,7 +314,9 @@ class Run(Generic[Made]):
                 return
             self.is_driven_elsewhere = claim.status is RunStatus.OPEN
             if not self.is_driven_elsewhere:
+                await self._feed_from(partial(attempt.undelivered, self), partial(attempt.delivered, self))
                 self._take_stored(claim.rows)
+                self.was_done = True
                 return
             logger.info("run %s is driven by %s; following it", self.id, claim.owner)
             if await self._follow(attempt, claim.last_sequence):
@@ -323,19 +337,19 @@ class Run(Generic[Made]):
         finally:
             record.on_stop = None
             with anyio.CancelScope(shield=True):
-                await record.release(keep=state.suspended)
+                # Somebody who mends the keys goes on here; nobody else can do better with the same ones.
+                await record.release(keep=isinstance(state.suspended_by, AuthError))
 
     async def _recall(self) -> None:
         """Finish a stop that an earlier process did not get to the end of."""
         self.stopped, self._state.on_cancel = True, "stop"
-        for feeding in self._feeding:
-            feeding.begin(await self.record.undelivered(feeding.consumer), self.record)
+        await self._feed_from(self.record.undelivered, self.record.delivered)
         await recall(self.action, self._state)
 
     async def _follow(self, attempt: _Attempt, after: int) -> bool:
         """Tell what the driving process writes down; False when it is gone and the run is not over."""
         for feeding in self._feeding:
-            feeding.begin()
+            feeding.begin()  # whoever drives the run sees to it that nothing is missed
         while True:
             glance = await attempt.glance(self, after)
             for event in glance.events:
@@ -395,6 +409,12 @@ class _Attempt:
 
     async def glance(self, run: Run[Any], after: int) -> Glance:
         return await self.journal.glance(run.id, after=after, kinds=_kinds(run.action))
+
+    async def undelivered(self, run: Run[Any], consumer: str) -> list[Event]:
+        return await self.journal.undelivered(run.id, consumer, _kinds(run.action))
+
+    def delivered(self, run: Run[Any], consumer: str, event: Event) -> None:
+        self.journal.delivered(run.id, consumer, event)
 
     def again(self) -> _Attempt:
         """The same, without what is meant for the first time only."""
@@ -536,13 +556,21 @@ class _Feeding:
         self._scope = anyio.CancelScope(shield=True)
         self._begun = anyio.Event()
         self._missed: Sequence[Event] = ()
-        self._record: RunRecord | None = None
+        self._delivered: Callable[[Event], object] = lambda event: None
 
-    def begin(self, missed: Sequence[Event] = (), record: RunRecord | None = None) -> None:
-        """Let the events flow, those first that an earlier process may have lost. The first call counts."""
+    def begin(self, missed: Sequence[Event] = (), delivered: Callable[[Event], object] = lambda event: None) -> None:
+        """Let the events flow, those first that an earlier process may have lost.
+
+        A handler that has begun, since the run was followed first, has heard them; only `delivered` is new to it.
+        """
+        self._delivered = delivered
         if not self._begun.is_set():
-            self._missed, self._record = missed, record
+            self._missed = missed
             self._begun.set()
+
+    def open(self) -> None:
+        """Let the events flow, if nobody has."""
+        self._begun.set()
 
     async def go(self) -> None:
         with self._scope:
@@ -552,13 +580,9 @@ class _Feeding:
                 self._events,
                 raise_errors=self._raise_errors,
                 missed=self._missed,
-                delivered=self._delivered,
+                delivered=lambda event: self._delivered(event),
                 failed=self._failed,
             )
-
-    def _delivered(self, event: Event) -> None:
-        if self._record is not None:
-            self._record.delivered(self.consumer, event)
 
     def _failed(self, error: BaseException) -> None:
         if not self._ctx.state.bus.is_closed:

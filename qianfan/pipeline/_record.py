@@ -265,3 +265,14 @@ class Journal(Protocol):
     async def glance(self, run_id: str, *, after: int, kinds: Mapping[str, type[Any]]) -> Glance:
         """Look at a run without driving it."""
         ...
+
+    async def undelivered(self, run_id: str, consumer: str, kinds: Mapping[str, type[Any]]) -> list[Event]:
+        """The kept events that a handler has not been told about for certain, oldest first.
+
+        One that the run has not met before hears only what happens from now on.
+        """
+        ...
+
+    def delivered(self, run_id: str, consumer: str, event: Event) -> None:
+        """A handler has been told about a kept event."""
+        ...

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -515,12 +516,16 @@ class Trainer:
         """Stop the run, from any thread, signal handler or event handler; the remote training is stopped too.
 
         Returns at once; the run ends with Stopped events and `run()` returns normally. Without a run nothing happens.
+        A run that another process drives is stopped through the journal, as `cancel` does it.
         """
         if self._running:
             # The run may not have got as far as its first step; it looks at the wish when it does.
             self._stop_wanted = True
-        if self._flight is not None:
-            self._flight.stop()
+        flight = self._flight
+        if flight is not None and flight.is_driven_elsewhere:
+            start_soon(partial(type(self).acancel, self.id, client=self._client))
+        elif flight is not None:
+            flight.stop()
         return self
 
     async def astop(self) -> Self:
@@ -587,8 +592,7 @@ class Trainer:
             raise InvalidArgumentError(f"that is a {spec.get('kind')!r}, not a {cls.__name__}")
         trainer = kind(**revived_arguments(spec["arguments"]), client=client, event_handler=handlers)
         trainer._known_rows, trainer._record = dict(rows), RunRecord(rows)
-        trainer._finished = is_complete(rows, [action.id for action in trainer.actions])
-        if trainer._finished:
+        if is_complete(rows, [action.id for action in trainer.actions]):
             trainer.result = [trainer.made_so_far]
         assert isinstance(trainer, cls)
         return trainer
@@ -805,7 +809,7 @@ class Trainer:
             renew, self._record, self._finished = "everything", None, False
             self.result = [None]
         if self._finished:
-            logger.warning("%r has run already; returning its result. run(force=True) starts a new paid job", self)
+            self._say_finished()
             return self
         client = self._client if self._client is not None else default_client()
         changes = {"console_api_retry_count": retry_count, "console_api_retry_backoff_factor": backoff_factor}
@@ -866,7 +870,12 @@ class Trainer:
             where = self._where(" goes on")
             raise ActionTimeoutError(f"no end within {wishes.timeout:g} s; {where}. resume() comes back to it")
         self._record, self._finished = flight.record, not flight.stopped
+        if flight.was_done:
+            self._say_finished()
         self.result = [self.made_so_far]
+
+    def _say_finished(self) -> None:
+        logger.warning("%r has run already; returning its result. run(force=True) starts a new paid job", self)
 
     async def _check_first(self, platform: Platform) -> None:
         """Find out what the platform will refuse before a file is uploaded for it."""
