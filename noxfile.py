@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import nox
 
 nox.needs_version = ">=2024.10.9"
@@ -85,6 +87,20 @@ def types(session: nox.Session) -> None:
     """Types, by both checkers."""
     install(session, "test", "lint")
     check_types(session)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Kill, freeze and starve real processes, and print what came of it; `-- --write` puts that into the docs.
+
+    `-- --seeds=3 --many=5000` tries more; other arguments go to pytest.
+    """
+    install(session, "test", "faults")
+    report = Path(session.create_tmp(), "faults.jsonl").absolute()
+    report.unlink(missing_ok=True)
+    wanted = [argument for argument in session.posargs if argument != "--write"]
+    session.run("pytest", "tests/crashes", "-n", "2", "--dist", "worksteal", f"--fault-report={report}", *wanted)
+    session.run("python", "-m", "tests.crashes.report", str(report), *({"--write"} & {*session.posargs}))
 
 
 @nox.session

@@ -46,6 +46,16 @@ def outcome_of(error: BaseException) -> Outcome:
     return Outcome.REJECTED
 
 
+def is_foreign(error: BaseException) -> bool:
+    """Whether something else answered for the platform, a gateway with a page of its own: asking again may help.
+
+    An answer of the platform's with a form of its own has no excerpt.
+    """
+    if not isinstance(error, RequestError) or error.body is None or error.status_code is None:
+        return False
+    return not 400 <= error.status_code < 500
+
+
 def _status(error: APIError) -> int:
     """The HTTP status, or the code where it is one: the data part of V1 reports `status: 500` under HTTP 200."""
     for said in (error.http_status, error.error_code):

@@ -142,7 +142,21 @@ async def _serve(ready: Future[BlockingPortal]) -> None:
 
 
 _bridge = _Bridge()
-atexit.register(_bridge.close)
+_at_exit: list[Callable[[], object]] = []
+
+
+def at_exit(function: Callable[[], object]) -> None:
+    """Have a function called when the process ends, after the background loop, whose last work may need it."""
+    _at_exit.append(function)
+
+
+@atexit.register
+def _leave() -> None:
+    _bridge.close()
+    for function in _at_exit:
+        function()
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_bridge.forget)
 
@@ -478,3 +492,31 @@ class LoopHandle:
                 self._asyncio_loop.call_soon_threadsafe(lambda: None)
             return function()
         return anyio.from_thread.run_sync(function, token=self._token)
+
+
+class Leaving:
+    """Cancels one piece of work from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._wanted = False
+        self._cancel: Callable[[], object] | None = None
+
+    async def unless_left(self, function: Callable[[], Awaitable[T]]) -> T | None:
+        """Run an async function; None when it was left."""
+        here = LoopHandle()
+        with anyio.CancelScope() as scope:
+            with self._lock:
+                self._cancel = lambda: here.call(scope.cancel)
+                if self._wanted:
+                    scope.cancel()
+            return await function()
+        return None
+
+    def leave(self) -> None:
+        """End it; before it has begun, it ends at its first step."""
+        with self._lock:
+            self._wanted, cancel = True, self._cancel
+        if cancel is not None:
+            with suppress(RuntimeError):  # its loop may be gone by now
+                cancel()

@@ -290,8 +290,10 @@ class OutcomeUnknownError(InternalError):
     """A call that creates something got no answer, and looking for its effect settled nothing.
 
     It was not repeated, since the thing may exist and cost money. `what` names it, `name` is the name to look for.
-    run_id, node: what `decide` needs to be told; empty outside of a run.
+    run_id, node: what `decide` needs to be told; empty outside of a run. decided: a person has given it up already.
     """
+
+    decided: bool = False
 
     def __init__(self, message: str, *, what: str = "", name: str = "", run_id: str = "", node: str = "") -> None:
         self.what = what

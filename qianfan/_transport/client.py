@@ -39,7 +39,7 @@ from qianfan._transport.keys import (
     prepared,
 )
 from qianfan._transport.limits import Gate, Spacing
-from qianfan._transport.outgoing import Halves, Upload
+from qianfan._transport.outgoing import Halves, Upload, Whole
 from qianfan._transport.pools import Pool, Pools
 from qianfan._transport.skew import PlatformTime
 from qianfan._transport.wire import Call, Family, Parts, Reading, Reply, Safety, excerpt, request_id_of, request_parts
@@ -543,7 +543,9 @@ def _request(
         stream = Halves(content, point)
         headers["content-length"] = str(len(content))
     else:
-        return client.build_request(ready.method, ready.url, headers=headers, content=content, timeout=timeout)
+        request = client.build_request(ready.method, ready.url, headers=headers, content=content, timeout=timeout)
+        request.stream = Whole(request.content)
+        return request
     # Built by hand, since the library would announce an upload as chunked and wrap it in a generator that nobody ends.
     return httpx.Request(
         ready.method, ready.url, headers=headers, stream=stream, extensions={"timeout": timeout.as_dict()}

@@ -55,6 +55,32 @@ class Upload(httpx.AsyncByteStream):
         return InvalidArgumentError(f"{self._name}: size={self._size} was announced, the content has {found}")
 
 
+class Whole(httpx.AsyncByteStream):
+    """A body that is there as a whole.
+
+    The library's own one is an asynchronous generator, which nobody ends when a connection breaks before it is read.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return _OnePiece(self._content)
+
+
+class _OnePiece:
+    def __init__(self, piece: bytes) -> None:
+        self._pieces = iter((piece,))
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        for piece in self._pieces:
+            return piece
+        raise StopAsyncIteration
+
+
 class Halves(httpx.AsyncByteStream):
     """A body that leaves in two pieces with a crash point between them: a process can end with half of it written."""
 

@@ -25,7 +25,9 @@ class Exit(IntEnum):
     DECISION = 5
     """A person has to decide about an order of unknown fate."""
     JOURNAL = 6
-    """The journal of runs cannot be used."""
+    """The journal of runs cannot be used, or another live process drives the run."""
+    LEFT_ALONE = 7
+    """Nobody drives the run that was to be watched."""
     TIMED_OUT = 124
     """`--timeout` ran out; the remote work goes on."""
     HUNG_UP = 129
@@ -41,7 +43,8 @@ class Exit(IntEnum):
 TABLE = (
     "Exit codes: 0 done · 1 the remote work failed · 2 wrong options or input · 3 keys missing or refused · "
     "4 the platform cannot be reached · 5 a person has to decide about an order of unknown fate · "
-    "6 the journal of runs cannot be used · 124 --timeout ran out · 129 terminal closed · 130 interrupted · "
+    "6 the journal of runs cannot be used, or another process drives the run · 7 nobody drives the watched run · "
+    "124 --timeout ran out · 129 terminal closed · 130 interrupted · "
     "141 nobody reads the output any longer · 143 terminated."
 )
 
@@ -50,6 +53,9 @@ _CODES: tuple[tuple[type[BaseException], Exit], ...] = (
     (errors.AuthError, Exit.CREDENTIALS),
     (errors.RequestError, Exit.NETWORK),
     (errors.OutcomeUnknownError, Exit.DECISION),
+    (errors.IntentMismatch, Exit.DECISION),
+    (errors.UnknownRunError, Exit.USAGE),
+    (errors.JournalError, Exit.JOURNAL),
     (errors.ActionTimeoutError, Exit.TIMED_OUT),
     (errors.InvalidArgumentError, Exit.USAGE),
     (errors.MissingExtraError, Exit.USAGE),
@@ -61,4 +67,6 @@ _CODES: tuple[tuple[type[BaseException], Exit], ...] = (
 
 def exit_code(error: BaseException) -> Exit:
     """The exit code for an error."""
+    if isinstance(error, errors.OutcomeUnknownError) and error.decided:
+        return Exit.FAILED
     return next((code for kind, code in _CODES if isinstance(error, kind)), Exit.FAILED)

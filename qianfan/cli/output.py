@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -59,6 +59,12 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
 
 
+def print_json_line(value: Any) -> None:
+    """One line of JSON on stdout, at once, for whoever reads along."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.flush()
+
+
 def print_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
     """Rows under headings. columns: key of a row to its heading."""
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -76,8 +82,76 @@ def print_facts(facts: Mapping[str, Any]) -> None:
     table.add_column(overflow="fold")
     for name, value in facts.items():
         if value not in (None, "", {}, []):
-            table.add_row(name, Text(str(value)))
+            text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+            table.add_row(name, Text(text))
     out().print(table)
+
+
+# --- lines -----------------------------------------------------------------------------------------------------------
+
+Unread = Callable[[OSError], object]
+"""Told why a line cannot be written, above all that nobody reads any longer."""
+
+
+class _Lines:
+    """Writes lines where a console writes, each at once, until that fails.
+
+    on_unread: told of the first failure; without it the failure comes out. Not left to rich, which ends the thread
+    and sends stdout to nowhere, whichever of the two streams it was.
+    """
+
+    def __init__(self, console: Console, on_unread: Unread | None) -> None:
+        self._console = console
+        self._on_unread = on_unread
+        self._failed = False
+
+    def write(self, line: str) -> None:
+        if self._failed:
+            return
+        try:
+            self._console.file.write(f"{line}\n")
+            self._console.file.flush()
+        except OSError as error:
+            self._failed = True
+            if self._on_unread is None:
+                raise
+            self._on_unread(error)
+
+
+class EventLines:
+    """One dated line for each event that says something, for runs that are watched from outside.
+
+    with_run: begin each line with the run's id. on_unread: see `Unread`; without it the error comes out.
+    """
+
+    def __init__(self, console: Console, *, with_run: bool = False, on_unread: Unread | None = None) -> None:
+        self._lines = _Lines(console, on_unread)
+        self._with_run = with_run
+
+    def write(self, line: str) -> None:
+        """Print a line of another kind."""
+        self._lines.write(line)
+
+    def tell(self, event: Event) -> None:
+        """Print the event's line."""
+        said = _said(event)
+        if said is not None:
+            run = f"{event.run_id}  " if self._with_run else ""
+            self._lines.write(f"{run}{event.timestamp:%Y-%m-%d %H:%M:%S}Z  {said[0]:<9} {said[1]}".rstrip())
+
+
+_ENDS = {"Done": "done", "Error": "failed", "Stopped": "ended early"}
+
+
+def _said(event: Event) -> tuple[str, str] | None:
+    """Who says what in an event; None for what only programs care about."""
+    kind = event.action_class.__name__ if event.action_class is not None else ""
+    if kind in NAMES:
+        return NAMES[kind], _detail(event)
+    if event.kind != event.action_state.value:
+        return "run", " ".join((event.description or event.kind).split())
+    end = _ENDS.get(event.action_state.value)
+    return ("run", end) if end is not None and kind == "Pipeline" else None
 
 
 # --- progress ------------------------------------------------------------------------------------------------------
@@ -133,10 +207,10 @@ class Progress(Protocol):
 
 
 class PlainProgress:
-    """One line for each change, for logs and pipes."""
+    """One line for each change, for logs and pipes. on_unread: see `Unread`; without it the error comes out."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, on_unread: Unread | None = None) -> None:
+        self._lines = _Lines(console, on_unread)
         self._steps: dict[str, Step] = {}
 
     def tell(self, event: Event) -> None:
@@ -147,7 +221,7 @@ class PlainProgress:
             return
         self._steps[event.action_id] = step
         if before is None or (before.state, before.detail) != (step.state, step.detail):
-            self._console.print(f"{step.name:<9}{step.seconds():>7.1f} s  {step.detail}", markup=False)
+            self._lines.write(f"{step.name:<9}{step.seconds():>7.1f} s  {step.detail}")
 
 
 class LiveProgress:
@@ -206,10 +280,12 @@ def _elapsed(seconds: float) -> Text:
 
 
 @contextmanager
-def progress(console: Console, *, plain: bool = False) -> Generator[Progress, None, None]:
-    """A view of a run's progress: live on a terminal, lines elsewhere."""
+def progress(
+    console: Console, *, plain: bool = False, on_unread: Unread | None = None
+) -> Generator[Progress, None, None]:
+    """A view of a run's progress: live on a terminal, lines elsewhere. on_unread: see `Unread`."""
     if plain or not console.is_terminal:
-        yield PlainProgress(console)
+        yield PlainProgress(console, on_unread)
         return
     view = LiveProgress(console)
     with view.live:
@@ -228,7 +304,9 @@ def _detail(event: Event) -> str:
         return _made(event.data)
     if state == "Stopped":
         return "interrupted"  # whether the remote work goes on is not the event's to know
-    _, _, detail = (event.description or "").partition(": ")
+    description = event.description or ""
+    kind = event.action_class.__name__ if event.action_class is not None else ""
+    detail = description.partition(": ")[2] if description.startswith(f"{kind}[") else description
     return " ".join(detail.split()) or state.lower()
 
 
@@ -242,5 +320,6 @@ def _made(data: Mapping[str, Any]) -> str:
     for key, text in facts.items():
         if key in data:
             return text.format(data[key])
-    versions = [next(iter(version.values())) for version in data["datasets"]["versions"]]
-    return f"ready: {', '.join(map(str, versions))}"
+    # A journal leaves out what is too long for it.
+    versions = [next(iter(version.values())) for version in data.get("datasets", {}).get("versions", [])]
+    return f"ready: {', '.join(map(str, versions))}" if versions else "done"

@@ -67,8 +67,14 @@ def _train(dataset: Dataset, emulator: Emulator, console: Console, *, plain: boo
     from qianfan.model import DeployConfig, ServiceType
     from qianfan.trainer import LLMFinetune
 
+    unread: list[OSError] = []
+
+    def leave(error: OSError) -> None:
+        unread.append(error)
+        trainer.detach()
+
     try:
-        with progress(console, plain=plain) as view:
+        with progress(console, plain=plain, on_unread=leave) as view:
             trainer = LLMFinetune(
                 MODEL,
                 dataset,
@@ -78,10 +84,13 @@ def _train(dataset: Dataset, emulator: Emulator, console: Console, *, plain: boo
                 client=Client(_settings(emulator)),
             )
             # Not trainer.run(), whose Ctrl-C tells how to come back: here the platform ends with the process.
-            return run_sync(trainer.arun)
+            run_sync(trainer.arun)
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted. The emulated platform has ended with this command; nothing goes on.\n")
         raise typer.Exit(Exit.INTERRUPTED) from None
+    if unread:
+        raise unread[0]
+    return trainer
 
 
 def _settings(emulator: Emulator) -> Settings:
@@ -90,7 +99,7 @@ def _settings(emulator: Emulator) -> Settings:
 
     intervals = {name: _SECONDS_BETWEEN_LOOKS for name in Settings.model_fields if name.endswith("_polling_interval")}
     given = {name.lower(): value for name, value in emulator.settings.items()}
-    return Settings(**{**intervals, **given, "disable_cache": True})
+    return Settings(**{**intervals, **given})
 
 
 def _first_question(dataset: Dataset) -> str:

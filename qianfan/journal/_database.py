@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -38,6 +39,8 @@ CREATE TABLE event(run TEXT NOT NULL, seq INT NOT NULL, node TEXT, kind TEXT NOT
 CREATE TABLE cursor(consumer TEXT, run TEXT, seq INT NOT NULL, PRIMARY KEY(consumer, run)) WITHOUT ROWID;
 """
 
+_TABLE_NAMES = frozenset(re.findall(r"CREATE TABLE (\w+)", TABLES))
+
 _MAGIC = b"SQLite format 3\x00"
 _VERSION_OFFSET = 60  # of the header's user_version: sqlite.org/fileformat.html, 4 bytes, big-endian
 
@@ -48,7 +51,7 @@ _CHECKED_UP_TO = 64 * 2**20
 def open_file(path: Path, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
     """Open a journal, or begin one. Raises JournalError; a file that cannot be used is left untouched."""
     _look_at_header(path)
-    if path.exists() and not os.access(path, os.W_OK):
+    if os.path.exists(path) and not os.access(path, os.W_OK):  # not Path.exists, which may raise
         raise JournalWriteError(
             f"the journal {str(path)!r} is read-only. Make it writable, set QIANFAN_CACHE_DIR to another folder, or "
             "QIANFAN_DISABLE_CACHE=true to keep nothing"
@@ -61,6 +64,9 @@ def open_file(path: Path, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connect
         connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
         try:
             _check(connection, path)
+            # Before the mode is set, which is a change of the file.
+            with transaction(connection, "DEFERRED"):
+                _version_of(connection, path)
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             _prepare(connection, path)
@@ -107,20 +113,26 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA foreign_keys=ON")
     with transaction(connection):
-        [[version]] = connection.execute("PRAGMA user_version").fetchall()
-        _require_known(version, path)
-        if version == 0:
-            if connection.execute("SELECT 1 FROM sqlite_master").fetchone():
-                raise _corrupt(path, "it holds another program's tables")
+        if _version_of(connection, path) == 0:
             for statement in filter(str.strip, TABLES.split(";")):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version={VERSION}")
 
 
+def _version_of(connection: sqlite3.Connection, path: Path) -> int:
+    """The format of a journal, 0 of an empty file. Raises JournalError for what is none of ours."""
+    [[version]] = connection.execute("PRAGMA user_version").fetchall()
+    _require_known(version, path)
+    found = {name for [name] in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")}
+    if found if version == 0 else not found >= _TABLE_NAMES:
+        raise _corrupt(path, "it holds another program's tables")
+    return int(version)
+
+
 @contextmanager
-def transaction(connection: sqlite3.Connection) -> Generator[None, None, None]:
+def transaction(connection: sqlite3.Connection, mode: str = "IMMEDIATE") -> Generator[None, None, None]:
     """Everything in the block, or nothing of it."""
-    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(f"BEGIN {mode}")
     try:
         yield
         connection.execute("COMMIT")

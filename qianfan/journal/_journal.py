@@ -10,8 +10,9 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakSet
 
-from qianfan import _local
+from qianfan import _local, _sync
 from qianfan._clock import SYSTEM_CLOCK, Clock
 from qianfan.errors import (
     ForeignOwner,
@@ -28,11 +29,14 @@ from qianfan.journal._facts import RunFacts
 from qianfan.journal._record import JournalRecord
 from qianfan.journal._rows import event_from, event_values, events_of, put_event, put_row, rows_of, values_of
 from qianfan.journal._workers import Worker
-from qianfan.journal._writer import InlineWriter, ThreadWriter, Writer
+from qianfan.journal._writer import CLOSE_PATIENCE, InlineWriter, ThreadWriter, Writer
 from qianfan.pipeline._events import ActionState, Event
 from qianfan.pipeline._record import Claim, Glance, Phase, Renew, Row, RunStatus, action_of
 
 _ENDED: Final = (RunStatus.DONE.value, RunStatus.FAILED.value, RunStatus.CANCELLED.value)
+
+EXIT_PATIENCE: Final = 0.5
+"""Seconds that the end of a process may wait for what is queued."""
 
 _RECENT: Final = 8
 """How many of a run's events its facts hold."""
@@ -49,10 +53,11 @@ class SqliteJournal:
         self.path = path
         self.worker = Worker(Path(f"{path}.workers") if path is not None else None)
         self._clock = clock
-        self._active: set[str] = set()
+        self._active: dict[str, int] = {}
         self._lock = threading.Lock()
         self._busy_seconds = busy_seconds
         self.writer: Writer = ThreadWriter(path, self._open) if path is not None else InlineWriter(self._open())
+        _living.add(self)
 
     def __repr__(self) -> str:
         return f"SqliteJournal({str(self.path) if self.path is not None else 'in memory'!r})"
@@ -62,7 +67,10 @@ class SqliteJournal:
         try:
             self.worker.come_alive()
             worker = self.worker
-            connection.execute("INSERT INTO worker VALUES(?,?,?,?)", (worker.id, worker.host, worker.pid, self.now()))
+            # Not the first time when the file had to be let go of for a fork.
+            connection.execute(
+                "INSERT OR IGNORE INTO worker VALUES(?,?,?,?)", (worker.id, worker.host, worker.pid, self.now())
+            )
             self._clear_dead_workers(connection)
         except BaseException:
             connection.close()
@@ -95,19 +103,39 @@ class SqliteJournal:
         """Whether another process can go on with the runs."""
         return self.path is not None
 
+    @property
+    def is_driving(self) -> bool:
+        """Whether this process drives a run."""
+        with self._lock:
+            return bool(self._active)
+
     async def ready(self) -> None:
         """Open the file. Raises JournalError when it cannot be used."""
         await self.writer.write(lambda connection: None)
 
-    def close(self) -> None:
-        """Write what is queued and close the file. Runs that are open stay so."""
-        self.writer.close()
+    def close(self, patience: float = CLOSE_PATIENCE) -> None:
+        """Write what is queued and close the file. Runs that are open stay so.
+
+        patience: seconds to wait for that.
+        """
+        self.writer.close(patience)
         self.worker.end()
 
-    def deactivate(self, run_id: str) -> None:
-        """This process does not drive the run any longer."""
+    def forget(self) -> None:
+        """In a forked child: leave everything to the parent."""
+        self.writer.forget()
+        self.worker.forget()
+
+    def deactivate(self, run_id: str, epoch: int) -> None:
+        """This process does not drive the run any longer on the strength of a claim."""
         with self._lock:
-            self._active.discard(run_id)
+            if self._active.get(run_id) == epoch:
+                del self._active[run_id]
+
+    def _is_active(self, run_id: str, epoch: int) -> bool:
+        # A claim that was not committed, and one that was taken over, are of another epoch.
+        with self._lock:
+            return self._active.get(run_id) == epoch
 
     # --- driving --------------------------------------------------------------------------------------------
 
@@ -142,7 +170,7 @@ class SqliteJournal:
                     f"run {run_id!r} began with other actions or parameters than these. Nothing was sent. Go on with "
                     "the old ones, choose another id, or begin anew with force=True, which orders everything again"
                 )
-            if self._is_driven(connection, run_id, owner, take_over=take_over):
+            if self._is_driven(connection, run_id, owner, epoch, take_over=take_over):
                 last = self._last_sequence(connection, run_id)
                 return Claim(RunStatus.OPEN, last_sequence=last, owner=self._described(connection, owner))
             if status == RunStatus.DONE.value and renew != "everything":
@@ -166,18 +194,17 @@ class SqliteJournal:
         rows = rows_of(connection, run_id)
         record = JournalRecord(self, run_id, epoch, rows, cancel=cancel, first_sequence=last + 1, kinds=kinds)
         with self._lock:
-            self._active.add(run_id)
+            self._active[run_id] = epoch
         return Claim(RunStatus.OPEN, record, rows, last)
 
     def _is_driven(
-        self, connection: sqlite3.Connection, run_id: str, owner: str | None, *, take_over: bool = False
+        self, connection: sqlite3.Connection, run_id: str, owner: str | None, epoch: int, *, take_over: bool = False
     ) -> bool:
         """Whether a live process drives the run. Raises ForeignOwner when that cannot be seen from here."""
         if owner is None or take_over:
             return False
         if owner == self.worker.id:
-            with self._lock:
-                return run_id in self._active
+            return self._is_active(run_id, epoch)
         host = self._host_of(connection, owner)
         if host is not None and host != self.worker.host:
             raise ForeignOwner(
@@ -217,22 +244,24 @@ class SqliteJournal:
         """Look at a run without driving it; see `Journal`."""
 
         def look(connection: sqlite3.Connection) -> Glance:
-            status, owner = self._require(connection, run_id)
+            status, owner, epoch = self._require(connection, run_id)
             ended = status != RunStatus.OPEN.value
             return Glance(
                 RunStatus(status),
-                self._is_driven(connection, run_id, owner),
+                self._is_driven(connection, run_id, owner, epoch),
                 events_of(connection, run_id, after, kinds),
                 rows_of(connection, run_id) if ended else {},
             )
 
         return await self.writer.write(look)
 
-    def _require(self, connection: sqlite3.Connection, run_id: str) -> tuple[str, str | None]:
-        found = connection.execute("SELECT status, owner FROM run WHERE id=?", (run_id,)).fetchone()
+    def _require(self, connection: sqlite3.Connection, run_id: str) -> tuple[str, str | None, int]:
+        """Status, owner and epoch of a run."""
+        found = connection.execute("SELECT status, owner, epoch FROM run WHERE id=?", (run_id,)).fetchone()
         if found is None:
-            raise UnknownRunError(f"the journal {str(self.path)!r} has no run {run_id!r}")
-        return found[0], found[1]
+            where = f"the journal {str(self.path)!r}" if self.path is not None else "this process"
+            raise UnknownRunError(f"{where} has no run {run_id!r}")
+        return found[0], found[1], found[2]
 
     async def run(self, run_id: str) -> RunFacts:
         """What is known of a run. Raises UnknownRunError when there is none of that id."""
@@ -252,16 +281,16 @@ class SqliteJournal:
 
     def _facts(self, connection: sqlite3.Connection, where: str, values: tuple[Any, ...]) -> list[RunFacts]:
         found = connection.execute(
-            "SELECT run.id, spec, status, cancel, created, updated, owner, host, pid FROM run "  # noqa: S608
+            "SELECT run.id, spec, status, cancel, created, updated, owner, epoch, host, pid FROM run "  # noqa: S608
             f"LEFT JOIN worker ON worker.id=owner {where} ORDER BY run.created DESC, run.rowid DESC",
             values,
         ).fetchall()
         alive: dict[str, bool] = {}
         facts: list[RunFacts] = []
-        for id, spec, status, cancel, created, updated, owner, host, pid in found:
+        for id, spec, status, cancel, created, updated, owner, epoch, host, pid in found:
             if owner is not None and owner not in alive:
                 alive[owner] = host == self.worker.host and self.worker.is_alive(owner)
-            driven = owner is not None and alive[owner] and (owner != self.worker.id or id in self._active)
+            driven = owner is not None and alive[owner] and (owner != self.worker.id or self._is_active(id, epoch))
             facts.append(
                 RunFacts(
                     id,
@@ -366,6 +395,7 @@ class SqliteJournal:
                 run_id=run_id,
                 node=chosen,
             )
+            error.decided = True
             decided = row.with_(phase=Phase.FAILED, error={**facts_of(error), "decided": True})
         else:
             decided = row.with_(phase=Phase.STARTED, error=None, retiring=None)
@@ -377,8 +407,8 @@ class SqliteJournal:
         return not fail
 
     def _require_free(self, connection: sqlite3.Connection, run_id: str) -> None:
-        _, owner = self._require(connection, run_id)
-        if self._is_driven(connection, run_id, owner):
+        _, owner, epoch = self._require(connection, run_id)
+        if self._is_driven(connection, run_id, owner, epoch):
             found = connection.execute("SELECT pid FROM worker WHERE id=?", (owner,)).fetchone()
             raise RunBusyError(
                 f"run {run_id!r} is driven by {self._described(connection, str(owner))}, which may still find out by "
@@ -458,7 +488,6 @@ class _Shelf:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._open: dict[Path | None, SqliteJournal] = {}
-        self._of_the_parent: list[SqliteJournal] = []
 
     def at(self, path: Path | None) -> SqliteJournal:
         with self._lock:
@@ -479,12 +508,33 @@ class _Shelf:
             self.drop(journal)
 
     def forget(self) -> None:
-        # A forked child must not use the parent's connection, nor even close it; so it is kept and never touched.
-        self._lock = threading.Lock()
-        for journal in self._open.values():
-            journal.worker.forget()
-            self._of_the_parent.append(journal)
-        self._open = {}
+        self.__init__()  # type: ignore[misc]  # starting over is what a forked child needs
+
+
+_living: WeakSet[SqliteJournal] = WeakSet()
+"""Every journal of this process, also those that are on no shelf."""
+
+
+def _close_all() -> None:
+    for journal in list(_living):
+        journal.close(EXIT_PATIENCE)
+
+
+def _before_fork() -> None:
+    for journal in list(_living):
+        journal.writer.pause()
+
+
+def _after_fork() -> None:
+    for journal in list(_living):
+        journal.writer.resume()
+
+
+def _after_fork_in_child() -> None:
+    for journal in list(_living):
+        journal.forget()
+    _living.clear()
+    _shelf.forget()
 
 
 def _close_with(platform: _local.LocalPlatform) -> None:
@@ -495,8 +545,9 @@ def _close_with(platform: _local.LocalPlatform) -> None:
 
 _shelf = _Shelf()
 _local.at_parting(_close_with)
+_sync.at_exit(_close_all)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_shelf.forget)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)
 
 
 def journal_at(path: Path | None) -> SqliteJournal:
@@ -510,7 +561,8 @@ async def open_journal(path: Path | None) -> SqliteJournal:
     try:
         await journal.ready()
     except JournalError:
-        _shelf.drop(journal)
+        if not journal.is_driving:  # one that is only locked for now is still needed by the runs that go on with it
+            _shelf.drop(journal)
         raise
     return journal
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qianfan.errors import LeaseLost
-from qianfan.journal._rows import event_values, put_event, put_row, values_of
+from qianfan.journal._rows import EventValues, event_values, put_event, put_row, values_of
 from qianfan.pipeline._events import ActionState, Event
 from qianfan.pipeline._record import Row, RunRecord, RunStatus, Stop, encoded
 
@@ -38,6 +38,7 @@ class JournalRecord(RunRecord):
         super().__init__(rows, cancel=cancel, first_sequence=first_sequence)
         self.run_id = run_id
         self._journal = journal
+        self._epoch = epoch
         self._lease = (run_id, journal.worker.id, epoch)
         self._kinds = kinds
         self._pending: list[Event] = []
@@ -67,12 +68,19 @@ class JournalRecord(RunRecord):
 
         try:
             wanted = await self._journal.writer.write(change)
-        except BaseException:
+        except Exception:
             self._pending = [*pending, *self._pending]
             raise
-        self._kept_up_to = max([self._kept_up_to, *(one[0] for one in told)])
-        await super().write(changes)
+        except BaseException:
+            # A cancellation that no scope holds off, such as `Task.cancel()`: the change is made nevertheless.
+            self._made_durable(changes, told)
+            raise
+        self._made_durable(changes, told)
         self._hear_of_stop(wanted)
+
+    def _made_durable(self, changes: Mapping[str, Row], told: Sequence[EventValues]) -> None:
+        self._kept_up_to = max([self._kept_up_to, *(sequence for sequence, *_ in told)])
+        self.rows.update(changes)
 
     def _touch(self, connection: sqlite3.Connection, status: RunStatus | None = None) -> Stop | None:
         """Prove that the run is still ours, and learn whether somebody wants it stopped."""
@@ -152,7 +160,7 @@ class JournalRecord(RunRecord):
     # --- the end --------------------------------------------------------------------------------------------
 
     async def release(self, *, keep: bool = False) -> None:
-        self._journal.deactivate(self.run_id)
+        self._journal.deactivate(self.run_id, self._epoch)
         if keep:
             return
 

@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic_core import to_jsonable_python
 
@@ -25,6 +25,9 @@ _UPSERT = (
     f"ON CONFLICT(run, node) DO UPDATE SET {', '.join(f'{name}=excluded.{name}' for name in _COLUMNS)}"
 )
 _SELECT = f"SELECT node, {', '.join(_COLUMNS)} FROM node WHERE run=?"  # noqa: S608
+
+EventValues: TypeAlias = tuple[int, str, str, str, float]
+"""Number, node, kind, data and date of an event, as they are written."""
 
 _LONGEST_DATA = 65536
 """Characters of an event's data that are kept."""
@@ -52,8 +55,17 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, Phase):
         return value.value
     if name in _AS_JSON and value is not None:
-        return json.dumps(value, ensure_ascii=False)
+        return _json(value)
     return value
+
+
+def _json(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, from an odd file name for example, is no text to SQLite
+        return json.dumps(value)
+    return text
 
 
 def put_row(connection: sqlite3.Connection, run_id: str, node: str, values: list[Any]) -> None:
@@ -61,9 +73,12 @@ def put_row(connection: sqlite3.Connection, run_id: str, node: str, values: list
     connection.execute(_UPSERT, (run_id, node, *values))
 
 
-def event_values(event: Event) -> tuple[int, str, str, str, float]:
+def event_values(event: Event) -> EventValues:
     """An event as the values of its columns."""
-    data = to_jsonable_python(event.data, fallback=_said)
+    try:
+        data = to_jsonable_python(event.data, fallback=_said)
+    except Exception:  # bytes that are no text, a circle: what somebody reports must not end their run
+        data = _said(event.data)
     told: dict[str, Any] = {
         "state": event.action_state.value,
         "class": event.action_class.__name__ if event.action_class is not None else None,
@@ -74,9 +89,9 @@ def event_values(event: Event) -> tuple[int, str, str, str, float]:
     }
     if event.exception is not None:
         told["exception"] = facts_of(event.exception)
-    text = json.dumps(told, ensure_ascii=False)
+    text = _json(told)
     if len(text) > _LONGEST_DATA:
-        text = json.dumps({**told, "data": {"left_out": len(text)}}, ensure_ascii=False)
+        text = _json({**told, "data": {"left_out": len(text)}})
     return event.sequence, event.action_id, event.kind, text, event.timestamp.timestamp()
 
 
@@ -84,7 +99,7 @@ def _said(value: Any) -> str:
     return f"<{type(value).__name__}>"
 
 
-def put_event(connection: sqlite3.Connection, run_id: str, values: tuple[int, str, str, str, float]) -> None:
+def put_event(connection: sqlite3.Connection, run_id: str, values: EventValues) -> None:
     """Write one event."""
     connection.execute("INSERT INTO event(run, seq, node, kind, data, at) VALUES(?,?,?,?,?,?)", (run_id, *values))
 

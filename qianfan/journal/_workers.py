@@ -10,6 +10,7 @@ import os
 import secrets
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -76,7 +77,9 @@ class Worker:
     def clear(self, worker_id: str) -> None:
         """Remove the lock file of a dead worker."""
         if self._folder is not None:
-            (self._folder / worker_id).unlink(missing_ok=True)
+            # Windows removes no file that somebody is just looking at; then the next one to come does it.
+            with suppress(OSError):
+                (self._folder / worker_id).unlink()
 
     def end(self) -> None:
         """Let go of the lock."""

@@ -9,21 +9,30 @@ from __future__ import annotations
 import queue
 import sqlite3
 import threading
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
+from copy import copy
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
 import anyio
 import anyio.lowlevel
 
-from qianfan.errors import JournalError
-from qianfan.journal._database import journal_error, transaction
+from qianfan.errors import JournalBusyError, JournalError
+from qianfan.journal._database import journal_error, transaction, translated
 
 T = TypeVar("T")
 
 Changing: TypeAlias = Callable[[sqlite3.Connection], T]
 """Runs inside a transaction; what it returns goes to whoever queued it."""
+
+CLOSE_PATIENCE = 5.0
+"""Seconds that closing a journal waits for what is queued."""
+
+_CLOSED = "is closed already"
+_OF_THE_PARENT = "belongs to the process that this one was forked from; open it anew here"
+_MEMORY = Path(":memory:")
 
 
 class Writer(Protocol):
@@ -37,8 +46,20 @@ class Writer(Protocol):
         """Make a change soon, without anybody waiting. heard: told what it returned, on the caller's event loop."""
         ...
 
-    def close(self) -> None:
-        """Write what is queued, and let go of the database."""
+    def close(self, patience: float = CLOSE_PATIENCE) -> None:
+        """Write what is queued, and let go of the database. patience: seconds to wait for that."""
+        ...
+
+    def pause(self) -> None:
+        """Let go of the database before the process forks, since no connection survives that in two processes."""
+        ...
+
+    def resume(self) -> None:
+        """The process has forked."""
+        ...
+
+    def forget(self) -> None:
+        """This is the forked child: nothing is written here any more."""
         ...
 
 
@@ -58,9 +79,10 @@ class _Item(Generic[T]):
 
 
 class ThreadWriter:
-    """Writes to a file, on a thread of its own.
+    """Writes to a file, on a thread of its own that begins with the first change.
 
-    open: opens the database, on that thread; its error is the error of every change.
+    open: opens the database, on that thread; its error is the error of the changes that were to be made then, and the
+        next ones try it again.
     """
 
     def __init__(self, path: Path, open: Callable[[], sqlite3.Connection]) -> None:
@@ -68,11 +90,13 @@ class ThreadWriter:
         self._path = path
         self._open = open
         self._ending = False
-        self._closed = False
+        self._refusal: str | None = None
         self._lock = threading.Lock()
         self._queue: queue.SimpleQueue[_Item[Any] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._serve, name="qianfan-journal", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._at_work = threading.Lock()
+        self._is_paused = False
 
     async def write(self, change: Changing[T]) -> T:
         item, ended = _Item(change), anyio.Event()
@@ -91,34 +115,52 @@ class ThreadWriter:
 
     def _put(self, item: _Item[Any]) -> None:
         with self._lock:
-            if self._closed:
-                raise JournalError(f"the journal {str(self._path)!r} is closed already")
+            if self._refusal is not None:
+                raise JournalError(f"the journal {str(self._path)!r} {self._refusal}")
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._serve, name="qianfan-journal", daemon=True)
+                self._thread.start()
             self._queue.put(item)
 
-    def close(self) -> None:
+    def close(self, patience: float = CLOSE_PATIENCE) -> None:
         with self._lock:
-            self._closed = True
+            self._refusal = self._refusal or _CLOSED
             self._queue.put(None)
-        if threading.current_thread() is not self._thread:
-            self._thread.join(5.0)
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(patience)
+
+    def pause(self) -> None:
+        # A fork in the middle of a commit would leave the child with locks that nobody ever lets go of.
+        self._is_paused = self._at_work.acquire(timeout=CLOSE_PATIENCE)
+        if self._is_paused:
+            self._let_go()
+
+    def resume(self) -> None:
+        if self._is_paused:
+            self._is_paused = False
+            self._at_work.release()
+
+    def forget(self) -> None:
+        self._lock, self._at_work = threading.Lock(), threading.Lock()
+        self._refusal = _OF_THE_PARENT
+        self._thread = None
+
+    def _let_go(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     # --- on the thread --------------------------------------------------------------------------------------
 
     def _serve(self) -> None:
-        try:
-            connection = self._open()
-        except BaseException as error:
-            self._refuse_all(error)
-            return
-        try:
-            while (items := self._batch()) is not None:
-                if items:
-                    self._commit(connection, items)
-                    self.commits += 1
-                for item in items:
-                    item.tell()
-        finally:
-            connection.close()
+        while (items := self._batch()) is not None:
+            with self._at_work:
+                self._carry_out(items)
+            for item in items:
+                item.tell()
+        with self._at_work:
+            self._let_go()
 
     def _batch(self) -> list[_Item[Any]] | None:
         """All that is queued, at least one change; None when that was the end."""
@@ -133,29 +175,47 @@ class ThreadWriter:
             except queue.Empty:
                 return items
         self._ending = True
-        return items
+        return items or None
 
-    def _refuse_all(self, error: BaseException) -> None:
-        while (item := self._queue.get()) is not None:
-            item.error = error
-            item.tell()
+    def _carry_out(self, items: list[_Item[Any]]) -> None:
+        if self._connection is None:
+            try:
+                self._connection = self._open()
+            except Exception as error:
+                _fail(items, error if isinstance(error, JournalError) else self._typed(error))
+                return
+        self._commit(self._connection, items)
+        self.commits += 1
 
     def _commit(self, connection: sqlite3.Connection, items: list[_Item[Any]]) -> None:
-        if len(items) > 1 and _all_at_once(connection, items):
-            return
+        if len(items) > 1:
+            lost = _all_at_once(connection, items)
+            if lost is None:
+                return
+            if isinstance(error := self._typed(lost), JournalBusyError):
+                _fail(items, error)  # rather than wait as long for each of them
+                return
         for item in items:
             item.error = None
             try:
                 with transaction(connection):
                     item.result = item.change(connection)
-            except sqlite3.Error as error:
-                item.error = journal_error(self._path, error)
             except Exception as error:
-                item.error = error
+                item.error = self._typed(error)
+
+    def _typed(self, error: Exception) -> Exception:
+        return journal_error(self._path, error) if isinstance(error, (sqlite3.Error, OSError)) else error
 
 
-def _all_at_once(connection: sqlite3.Connection, items: list[_Item[Any]]) -> bool:
-    """Commit several changes as one transaction; False when it was lost and nothing is changed."""
+def _fail(items: list[_Item[Any]], error: Exception) -> None:
+    for item in items:
+        # Each caller raises one of its own, or they would write over each other's traceback.
+        item.error = copy(error)
+        item.error.__cause__ = error.__cause__
+
+
+def _all_at_once(connection: sqlite3.Connection, items: list[_Item[Any]]) -> sqlite3.Error | None:
+    """Commit several changes as one transaction; an error when it was lost and nothing is changed."""
     try:
         with transaction(connection):
             for item in items:
@@ -168,9 +228,9 @@ def _all_at_once(connection: sqlite3.Connection, items: list[_Item[Any]]) -> boo
                     item.error = error
                     connection.execute("ROLLBACK TO item")
                 connection.execute("RELEASE item")
-    except sqlite3.Error:
-        return False
-    return True
+    except sqlite3.Error as error:
+        return error
+    return None
 
 
 def _on_this_loop(function: Callable[[], object]) -> Callable[[], None]:
@@ -192,7 +252,10 @@ class InlineWriter:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.commits = 0
         self._connection = connection
+        self._refusal: str | None = None
         self._lock = threading.Lock()
+        # Nobody has to close what is only memory.
+        self._let_go = weakref.finalize(self, connection.close)
 
     async def write(self, change: Changing[T]) -> T:
         return self._now(change)
@@ -205,9 +268,23 @@ class InlineWriter:
 
     def _now(self, change: Changing[T]) -> T:
         with self._lock:
+            if self._refusal is not None:
+                raise JournalError(f"the journal in memory {self._refusal}")
             self.commits += 1
-            with transaction(self._connection):
+            with translated(_MEMORY), transaction(self._connection):
                 return change(self._connection)
 
-    def close(self) -> None:
-        self._connection.close()
+    def close(self, patience: float = CLOSE_PATIENCE) -> None:
+        with self._lock:
+            self._refusal = self._refusal or _CLOSED
+            self._let_go()
+
+    def pause(self) -> None:
+        self._lock.acquire()
+
+    def resume(self) -> None:
+        self._lock.release()
+
+    def forget(self) -> None:
+        self._lock = threading.Lock()
+        self._refusal = _OF_THE_PARENT

@@ -174,7 +174,10 @@ class Service:
             mine = [one for one in named if one.model_id == model_id and one.description.endswith(mark.label)]
             return [Receipt(one.service_id) for one in reversed(mine)]  # the oldest first
 
-        return await purchases.ensure(Purchase("service", request, create, find, paid=True))
+        def look_for(mark: Mark) -> str:
+            return f"a service {request(mark)['name']!r}"
+
+        return await purchases.ensure(Purchase("service", request, create, find, paid=True, look_for=look_for))
 
     async def _named(self, name: str) -> list[ServiceDetail]:
         """The account's services of exactly this name; the platform's own filter also matches parts of names."""

@@ -67,7 +67,9 @@ class RunState:
 
 def suspends(error: BaseException) -> bool:
     """Whether an error only interrupts a run: refused keys, a journal that cannot be used, an open decision."""
-    return isinstance(error, (AuthError, MissingCredentialsError, JournalError, OutcomeUnknownError, InjectedFault))
+    if isinstance(error, OutcomeUnknownError):
+        return not error.decided
+    return isinstance(error, (AuthError, MissingCredentialsError, JournalError, InjectedFault))
 
 
 @dataclass(slots=True)
@@ -195,7 +197,7 @@ class Context:
             with anyio.move_on_after(grace, shield=True) as deadline:
                 await self._undo(undo, args)
             if deadline.cancelled_caught:
-                self.report(f"gave up undoing after {grace:g} s")
+                self._not_undone(ActionTimeoutError(f"gave up undoing after {grace:g} s"))
             raise
 
     async def _undo(self, undo: Callable[..., Awaitable[object]], args: tuple[Any, ...]) -> None:
@@ -207,7 +209,13 @@ class Context:
             await undo(*args)
             _faults.point("cancel.after_stop")
         except Exception as failure:
-            self.report(f"could not undo: {describe(failure)}", {"error": describe(failure)})
+            self._not_undone(failure)
+
+    def _not_undone(self, failure: Exception) -> None:
+        if self.state.on_cancel == "stop":
+            # Whoever goes on with the run finishes the stop.
+            self.state.suspended_by = self.state.suspended_by or failure
+        self.report(f"could not undo: {describe(failure)}", {"error": describe(failure)})
 
     def _must_undo(self) -> bool:
         timed_out = self.deadline is not None and self.deadline.cancel_called
@@ -410,7 +418,8 @@ def _status_after(error: Exception | None, state: RunState, record: RunRecord) -
     """The run's status after an early end; None if it stays as it is."""
     if error is not None:
         return None if suspends(error) else RunStatus.FAILED
-    if state.on_cancel != "stop" or any(row.is_dirty for _, row in record.orders()):
+    unfinished = state.suspended_by is not None or any(row.is_dirty for _, row in record.orders())
+    if state.on_cancel != "stop" or unfinished:
         return None
     return RunStatus.CANCELLED
 

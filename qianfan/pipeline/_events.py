@@ -6,6 +6,7 @@ no cancellation can lose an action's last event.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import math
@@ -349,8 +350,11 @@ def _is_of_the_handler(error: BaseException) -> bool:
     """Whether a handler did this itself: an error, sys.exit(), or a cancellation that nobody asked for."""
     if isinstance(error, (Exception, SystemExit)):
         return True
+    cancelled = anyio.get_cancelled_exc_class()
+    if isinstance(error, asyncio.CancelledError) and cancelled is not asyncio.CancelledError:
+        return True  # of an asyncio loop that the handler runs beside trio's
     nobody_cancels = anyio.current_effective_deadline() != -math.inf
-    return isinstance(error, anyio.get_cancelled_exc_class()) and nobody_cancels
+    return isinstance(error, cancelled) and nobody_cancels
 
 
 def consumer_of(handler: EventHandler, number: int) -> str:

@@ -18,10 +18,11 @@ from datetime import datetime, timezone
 from typing import Any, Literal, Protocol, TypeAlias
 
 import anyio
+import anyio.lowlevel
 
 from qianfan import _faults
 from qianfan._clock import Clock
-from qianfan._outcome import Outcome, outcome_of
+from qianfan._outcome import Outcome, is_foreign, outcome_of
 from qianfan.errors import (
     AuthError,
     IntentMismatch,
@@ -44,6 +45,9 @@ SETTLE_SECONDS = 120.0
 
 UNSENT_PATIENCE = 600.0
 """Seconds for which an order that never got through is tried again."""
+
+MAX_DOUBTS = 3
+"""How often an order that may be repeated is left without a clear answer before a person has to decide."""
 
 MAX_GENERATIONS = 3
 """How often an order is fenced off and begun anew before a person has to decide."""
@@ -92,6 +96,10 @@ def _never(error: Exception) -> bool:
     return False
 
 
+def _by_token(mark: Mark) -> str:
+    return repr(mark.token)
+
+
 @dataclass(frozen=True)
 class Purchase:
     """An order, declared: how to place it, and how to find it.
@@ -103,6 +111,7 @@ class Purchase:
     exists_already: recognises the platform's own refusal of a second one.
     container: kind of the order whose product this one lands in; retire: deletes that product, by its id, and says
         whether it is gone. Both for `on_absent="fence"`.
+    look_for: what a person looks for on the platform, where that is something else than the token.
     """
 
     kind: str
@@ -114,6 +123,7 @@ class Purchase:
     exists_already: Callable[[Exception], bool] = _never
     container: str | None = None
     retire: Callable[[str], Awaitable[bool]] | None = None
+    look_for: Callable[[Mark], str] = _by_token
 
 
 class Fenced(Exception):
@@ -260,18 +270,22 @@ class _Order:
                 self._row = self._row.with_(progress={**(self._row.progress or {}), "before": before})
         request = self._purchase.request(self._mark())
         self._require_same(request)
+        doubts = 0
         while True:
             if self._row.is_dirty:
                 if self._row.retiring is None:
                     found = await self.look(self._desk._terms.settle)
                     if found is not None:
                         return found
+                if doubts == MAX_DOUBTS:
+                    raise await self._hold(f"that happened {MAX_DOUBTS} times")
                 found = await self._nothing_found()
                 if found is not None:
                     return found
             made = await self._place(request)
             if made is not None:
                 return made
+            doubts += 1
 
     def _require_same(self, request: Mapping[str, Any]) -> None:
         row = self._row
@@ -289,6 +303,8 @@ class _Order:
         """Send the order until it is clear what became of it; None when that stays unknown."""
         begun, failures = self._clock.monotonic(), 0
         while True:
+            # Writing and sending are shielded, so a run that is cancelled would place one order after the other.
+            await anyio.lowlevel.checkpoint_if_cancelled()
             self._point("before_intent")
             await self._write(
                 phase=Phase.INTENT,
@@ -379,7 +395,7 @@ class _Order:
             except QianfanError as error:
                 if isinstance(error, (AuthError, JournalError)):
                     raise
-                if not is_retryable(error):
+                if not is_retryable(error) and not is_foreign(error):
                     if not self._purchase.paid:
                         return None  # a second one of what costs nothing does less harm than no way on
                     raise await self._hold(f"looking for it is refused ({describe(error)})") from error
@@ -463,10 +479,10 @@ class _Order:
 
     async def _hold(self, seen: str) -> OutcomeUnknownError:
         """Write down that a person has to decide; gives the error that says so."""
-        desk = self._desk
+        desk, look_for = self._desk, self._purchase.look_for(self._mark())
         error = OutcomeUnknownError(
             f"ordering {self._name} got no clear answer, and {seen}. It was not ordered again, since it may exist and "
-            f"cost money. Look for {self._token!r} in the console, then decide about order {self._node!r} of run "
+            f"cost money. Look for {look_for} in the console, then decide about order {self._node!r} of run "
             f"{desk._run_id!r}: adopt what you found, order it again, or give it up",
             what=self._purchase.kind,
             name=self._token,
@@ -477,7 +493,7 @@ class _Order:
         await desk._change(
             {self._node: self._row},
             f"a person has to decide about {self._name}: {seen}",
-            {"node": self._node, "token": self._token, "what": self._purchase.kind},
+            {"node": self._node, "token": self._token, "what": self._purchase.kind, "look_for": look_for},
             kind="needs_decision",
             status=RunStatus.HELD,
         )

@@ -9,9 +9,10 @@ from math import inf
 from typing import Any, Final, TypeAlias, TypeVar
 
 from qianfan import _faults
+from qianfan._outcome import is_foreign
 from qianfan._retry import Random
 from qianfan._transport import Client
-from qianfan.errors import ConnectionFailedError, QianfanError, RequestError, describe, is_retryable
+from qianfan.errors import ConnectionFailedError, QianfanError, describe, is_retryable
 from qianfan.utils.logging import logger
 
 Seen = TypeVar("Seen")
@@ -184,6 +185,4 @@ class _Sight:
         if isinstance(error, ConnectionFailedError):
             # A certificate that is refused now but was good before is a foreign network's, which will be left again.
             return self._worked
-        # A page in place of an answer; an answer of the platform's with a form of its own has no excerpt.
-        status = error.status_code if isinstance(error, RequestError) and error.body is not None else None
-        return status is not None and not 400 <= status < 500
+        return is_foreign(error)

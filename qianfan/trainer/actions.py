@@ -33,8 +33,9 @@ __all__ = ["DeployAction", "LoadDataSetAction", "ModelPublishAction", "TrainActi
 DEFAULT_SPLIT_RATIO = 20
 """Percent of the rows that are kept for evaluation when the user says nothing."""
 
-_SLACK = timedelta(minutes=10)
-"""How far the platform's clock and ours may be apart when an old job in a listing ends the search."""
+_SLACK = timedelta(days=1)
+"""How far the platform's clock and ours may be apart when an old job in a listing ends the search; a clock that keeps
+local time as if it were UTC is off by up to 14 hours."""
 
 _CONSOLE = "https://console.bce.baidu.com/qianfan/train"
 _PAGE_OF_MODE = {TrainMode.PostPretrain: "postPretrain", TrainMode.DPO: "dpo"}
@@ -313,6 +314,7 @@ class TrainAction(Action[TrainedJob]):
             before=before,
             container=None if is_shared else "job",
             retire=lambda id: _delete_job(platform, id),
+            look_for=lambda mark: f"a task in job {job_id!r}",
         )
 
     async def _until_over(self, platform: Platform, task_id: str, ctx: Context) -> Task:

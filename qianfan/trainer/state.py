@@ -6,18 +6,22 @@ Without a usable folder everything works but coming back after the process has e
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 
 from qianfan.config import Settings
 from qianfan.errors import InvalidArgumentError, JournalWriteError
 from qianfan.journal import RunFacts, SqliteJournal, journal_at, open_journal
 from qianfan.pipeline import Phase, Row, RunStatus, Terms
 from qianfan.pipeline._record import action_of
+from qianfan.resources.purchase import token_for
 from qianfan.trainer.consts import TrainStatus
 from qianfan.trainer.status import Status, latest_status
 from qianfan.utils.logging import logger
@@ -47,7 +51,7 @@ async def journal_of(settings: Settings) -> SqliteJournal:
     try:
         return await open_journal(path)
     except JournalWriteError as error:
-        if await anyio.Path(path).exists():
+        if await _is_there(path):
             raise
         _say_once(
             f"no journal can be kept in {str(path.parent)!r} ({error.__cause__ or error}), so no run can be resumed "
@@ -58,9 +62,14 @@ async def journal_of(settings: Settings) -> SqliteJournal:
 
 async def journal_to_read(settings: Settings) -> SqliteJournal:
     """The journal for somebody who only looks: nothing is begun where there is nothing."""
-    if not settings.disable_cache and not await anyio.Path(journal_path(settings)).exists():
+    if not settings.disable_cache and not await _is_there(journal_path(settings)):
         return journal_at(None)
     return await journal_of(settings)
+
+
+async def _is_there(path: Path) -> bool:
+    # Not Path.exists, which raises for a folder that may not be looked into.
+    return await anyio.to_thread.run_sync(os.path.exists, path)
 
 
 def _say_once(text: str) -> None:
@@ -119,7 +128,7 @@ def about(facts: RunFacts) -> dict[str, Any]:
         "driven_by": facts.driven_by,
         "left_running": is_left_running(facts),
         "wants_stop": facts.wants_stop,
-        "needs_decision": open_orders(facts.rows) if facts.status is RunStatus.HELD else [],
+        "needs_decision": [order["node"] for order in to_decide(facts)],
         "created": facts.created.isoformat(timespec="seconds"),
         "updated": facts.updated.isoformat(timespec="seconds"),
         "ids": ids_in(facts.rows),
@@ -141,9 +150,63 @@ def is_left_running(facts: RunFacts) -> bool:
     return is_open and bool(ids.keys() & {"task_id", "service_id"})
 
 
-def open_orders(rows: Mapping[str, Row]) -> list[str]:
-    """The orders of unknown fate."""
-    return [node for node, row in rows.items() if row.is_dirty]
+_STEPS = ("load", "train", "publish", "deploy")
+
+
+def steps_of(facts: RunFacts) -> list[dict[str, Any]]:
+    """How far a trainer's steps and the orders they placed are, in the order of the steps, as JSON values.
+
+    step: load, train, publish or deploy. order: what was ordered, None for the step itself.
+    """
+    names = {token_for(facts.id, name): name for name in _STEPS}
+
+    def place(known: tuple[str, Row]) -> tuple[int, bool, float, str]:
+        node, row = known
+        name = names.get(action_of(node), "")
+        return (_STEPS.index(name) if name else len(_STEPS), "." in node, row.at, node)
+
+    return [
+        {
+            "step": names.get(action_of(node), action_of(node)),
+            "order": node.partition(".")[2] or None,
+            "node": node,
+            "phase": row.phase.value,
+            "generation": row.gen,
+            "attempt": row.attempt,
+            "token": row.token,
+            "id": row.external_id,
+            "since": _moment(row.at),
+            "error": (row.error or {}).get("message"),
+        }
+        for node, row in sorted(facts.rows.items(), key=place)
+    ]
+
+
+def to_decide(facts: RunFacts) -> list[dict[str, Any]]:
+    """The orders that a person has to decide about, as JSON values.
+
+    node: what `decide` calls it. what: it would have made. look_for: in the console.
+    """
+    if facts.status not in (RunStatus.HELD, RunStatus.FAILED):
+        return []
+    asked = [event.data for event in facts.recent if event.kind == "needs_decision" and isinstance(event.data, Mapping)]
+    look_for = {str(data.get("node")): data.get("look_for") for data in reversed(asked)}
+    return [
+        {
+            "trainer_id": facts.id,
+            "node": node,
+            "what": node.partition(".")[2],
+            "token": row.token,
+            "look_for": look_for.get(node) or repr(row.token),
+            "since": _moment(row.at),
+        }
+        for node, row in facts.rows.items()
+        if row.is_dirty
+    ]
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
 
 
 def is_complete(rows: Mapping[str, Row], action_ids: Iterable[str]) -> bool:

@@ -11,7 +11,7 @@ import math
 import re
 import sys
 import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,22 +23,33 @@ import anyio
 from typing_extensions import Self
 
 from qianfan import _faults
-from qianfan._sync import INTERRUPT_PATIENCE, LoopHandle, in_thread, run_interruptible, run_sync, start_soon
+from qianfan._clock import SYSTEM_CLOCK
+from qianfan._sync import (
+    INTERRUPT_PATIENCE,
+    Leaving,
+    LoopHandle,
+    in_thread,
+    iterate_sync,
+    run_interruptible,
+    run_sync,
+    start_soon,
+)
 from qianfan._transport import Client, default_client
 from qianfan.config import Settings, default_settings
 from qianfan.errors import (
     ActionTimeoutError,
     InternalError,
     InvalidArgumentError,
+    JournalError,
     NotImplmentError,
     UnknownRunError,
     describe,
 )
-from qianfan.journal import SqliteJournal
+from qianfan.journal import RunFacts, SqliteJournal
 from qianfan.model import Model
 from qianfan.pipeline import Action, Event, Row, Run, RunRecord, RunStatus, event_being_handled, new_id, start
 from qianfan.pipeline._events import AnyHandler, as_handlers
-from qianfan.pipeline._pipeline import HandlerErrors, outputs_so_far
+from qianfan.pipeline._pipeline import FOLLOW_SECONDS, HandlerErrors, outputs_so_far
 from qianfan.pipeline._plan import fingerprint
 from qianfan.pipeline._record import Renew
 from qianfan.resources import Platform
@@ -75,7 +86,9 @@ from qianfan.trainer.state import (
     journal_to_read,
     read_file,
     status_of,
+    steps_of,
     terms_of,
+    to_decide,
     write_file,
 )
 from qianfan.trainer.status import Status, status_after
@@ -275,8 +288,9 @@ class Trainer:
         self._status: Status = TrainStatus.Unknown
         self._finished = False
         self._left = False
+        self._was_elsewhere = False
         self._running = False
-        self._stop_wanted = False
+        self._end_wanted: OnInterrupt | None = None
         self._guard = threading.Lock()
         self._over = threading.Event()
         self._over.set()
@@ -328,6 +342,18 @@ class Trainer:
     def is_running(self) -> bool:
         """Whether a run is under way in this process."""
         return self._running
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the run has begun and is in a journal, so that another process can come back to it."""
+        record = self._what_is_known()
+        has_begun = self.is_driven_elsewhere or (record is not None and bool(record.rows))
+        return has_begun and self._journal is not None and self._journal.survives
+
+    @property
+    def is_driven_elsewhere(self) -> bool:
+        """Whether another process drives the run, or did when this one ceased to follow it."""
+        return self._flight.is_driven_elsewhere if self._flight is not None else self._was_elsewhere
 
     def info(self) -> dict[str, Any]:
         """What there is to know about this trainer, as JSON values. Sends nothing."""
@@ -520,12 +546,23 @@ class Trainer:
         """
         if self._running:
             # The run may not have got as far as its first step; it looks at the wish when it does.
-            self._stop_wanted = True
+            self._end_wanted = "stop"
         flight = self._flight
         if flight is not None and flight.is_driven_elsewhere:
             start_soon(partial(type(self).acancel, self.id, client=self._client))
         elif flight is not None:
             flight.stop()
+        return self
+
+    def detach(self) -> Self:
+        """Leave the run, from wherever `stop()` may be called; the remote training goes on.
+
+        Returns at once; `run()` returns normally, and `resume()` comes back to it. Without a run nothing happens.
+        """
+        if self._running:
+            self._end_wanted = "detach"
+        if self._flight is not None:
+            self._flight.stop("detach")
         return self
 
     async def astop(self) -> Self:
@@ -574,14 +611,18 @@ class Trainer:
             return cls._revived(spec, rows, client, event_handler)
         if id is None:
             raise InvalidArgumentError("say which trainer: load(id), or load(file=...)")
-        settings = client.settings if client is not None else default_settings()
-        try:
-            facts = await (await journal_to_read(settings)).run(_checked_id(id))
-        except UnknownRunError as error:
-            raise UnknownRunError(f"{error}; qianfan trainer list shows the known ones") from None
+        facts = await cls._known_run(id, client)
         trainer = cls._revived(facts.spec, facts.rows, client, event_handler)
         trainer._status, trainer._left = status_of(facts), is_left_running(facts)
         return trainer
+
+    @staticmethod
+    async def _known_run(id: str, client: Client | None) -> RunFacts:
+        settings = client.settings if client is not None else default_settings()
+        try:
+            return await (await journal_to_read(settings)).run(_checked_id(id))
+        except UnknownRunError as error:
+            raise UnknownRunError(f"{error}; qianfan trainer list shows the known ones") from None
 
     @classmethod
     def _revived(
@@ -652,13 +693,74 @@ class Trainer:
         """Blocking form of `alist`."""
         return run_sync(cls.alist, client=client)
 
+    @classmethod
+    async def adescribe(cls, id: str, *, client: Client | None = None) -> dict[str, Any]:
+        """What the journal says of one trainer: as in `list`, and how far each of its `steps` and their orders are.
+
+        `to_decide`: the orders of unknown fate, with what to look for in the console.
+        Raises UnknownRunError.
+        """
+        facts = await cls._known_run(id, client)
+        return {**about(facts), "steps": steps_of(facts), "to_decide": to_decide(facts)}
+
+    @classmethod
+    def describe(cls, id: str, *, client: Client | None = None) -> dict[str, Any]:
+        """Blocking form of `adescribe`."""
+        return run_sync(cls.adescribe, id, client=client)
+
     async def aevents(self) -> EventList:
         """What the journal has kept of this trainer's events: all changes, and a report of progress a minute."""
-        return await (await journal_to_read(self._settings())).events(self.id)
+        return await self.ahistory(self.id, client=self._client)
 
     def events(self) -> EventList:
         """Blocking form of `aevents`."""
         return run_sync(self.aevents)
+
+    @classmethod
+    async def ahistory(cls, id: str, *, client: Client | None = None) -> EventList:
+        """The kept events of a trainer, as `load(id).events()` gives them, without loading it."""
+        settings = client.settings if client is not None else default_settings()
+        return await (await journal_to_read(settings)).events(id)
+
+    @classmethod
+    def history(cls, id: str, *, client: Client | None = None) -> EventList:
+        """Blocking form of `ahistory`."""
+        return run_sync(cls.ahistory, id, client=client)
+
+    @classmethod
+    async def awatch(
+        cls, id: str, *, after: int | None = None, timeout: float | None = None, client: Client | None = None
+    ) -> AsyncIterator[Event]:
+        """Yield the events of a run while another process drives it; never drives it, and sends nothing.
+
+        Ends when the run is over, waits for a decision, or is left alone: `describe(id)` then says which.
+        after: also the kept events after this number, -1 for all of them. timeout: seconds for all of it.
+        Raises UnknownRunError, ForeignOwner for a run of another machine, ActionTimeoutError.
+        """
+        facts = await cls._known_run(id, client)
+        if after is None:
+            after = max((event.sequence for event in facts.recent), default=-1)
+        clock = client.clock if client is not None else SYSTEM_CLOCK
+        journal = await journal_to_read(client.settings if client is not None else default_settings())
+        begun = clock.monotonic()
+        while True:
+            glance = await journal.glance(id, after=after, kinds={})
+            for event in glance.events:
+                after = event.sequence
+                yield event
+            if glance.status is not RunStatus.OPEN or not glance.is_driven:
+                return
+            left = math.inf if timeout is None else begun + timeout - clock.monotonic()
+            if left <= 0:
+                raise ActionTimeoutError(f"no end of trainer {id} within {timeout:g} s; its run goes on")
+            await clock.sleep(min(FOLLOW_SECONDS, left))
+
+    @classmethod
+    def watch(
+        cls, id: str, *, after: int | None = None, timeout: float | None = None, client: Client | None = None
+    ) -> Iterator[Event]:
+        """Blocking form of `awatch`."""
+        return iterate_sync(lambda: cls.awatch(id, after=after, timeout=timeout, client=client))
 
     @classmethod
     async def arecover(
@@ -668,12 +770,15 @@ class Trainer:
         client: Client | None = None,
         event_handler: Handlers | None = None,
         at_once: int = 100,
+        timeout: float | None = None,
+        on_interrupt: OnInterrupt = "detach",
     ) -> Recovered:
         """Go on with every interrupted run that no live process drives, side by side; gives their trainers by id.
 
         Runs that failed, were stopped, or wait for a decision stay as they are. An error of a run is in its
         `result[0]["error"]`, and does not disturb the others.
         every: look again after so many seconds, and go on until this is cancelled. at_once: how many run side by side.
+        timeout, on_interrupt: of each run; see `arun`.
         """
         settings = client.settings if client is not None else default_settings()
         recovered: Recovered = {}
@@ -683,28 +788,50 @@ class Trainer:
             async with limit:
                 try:
                     trainer = recovered[id] = await cls.aload(id, client=client, event_handler=event_handler)
-                    await trainer.aresume()
+                    await trainer.aresume(timeout=timeout, on_interrupt=on_interrupt)
                 except Exception as error:
                     logger.warning("run %s could not be gone on with: %s", id, describe(error))
 
+        async def interrupted() -> IdList:
+            found = await (await journal_to_read(settings)).runs(statuses=[RunStatus.OPEN])
+            return [
+                facts.id
+                for facts in found
+                if facts.driven_by is None
+                and facts.spec.get("kind") in _KINDS
+                and issubclass(_KINDS[str(facts.spec["kind"])], cls)
+            ]
+
         begun: set[str] = set()
+        found = await interrupted()
         async with anyio.create_task_group() as group:
             while True:
-                journal = await journal_to_read(settings)
-                for facts in await journal.runs(statuses=[RunStatus.OPEN]):
-                    is_ours = facts.spec.get("kind") in _KINDS and issubclass(_KINDS[str(facts.spec["kind"])], cls)
-                    if is_ours and facts.driven_by is None and facts.id not in begun:
-                        begun.add(facts.id)
-                        group.start_soon(go, facts.id)
+                for id in found:
+                    if id not in begun:
+                        begun.add(id)
+                        group.start_soon(go, id)
                 if every is None:
                     break
                 await anyio.sleep(every)
+                try:
+                    found = await interrupted()
+                except JournalError as error:  # the runs that go on find out for themselves whether it lasts
+                    logger.warning("cannot look for interrupted runs right now: %s", error)
         return recovered
 
     @classmethod
-    def recover(cls, **settings: Any) -> Recovered:
-        """Blocking form of `arecover`."""
-        return run_sync(cls.arecover, **settings)
+    def recover(cls, *, on_interrupt: OnInterrupt = "detach", **settings: Any) -> Recovered:
+        """Blocking form of `arecover`. Ctrl-C leaves all of them within a second, and does what `on_interrupt` says."""
+        leaving = Leaving()
+
+        async def go() -> Recovered:
+            return await cls.arecover(on_interrupt=on_interrupt, **settings)
+
+        def interrupt() -> float:
+            leaving.leave()
+            return STOP_PATIENCE if on_interrupt == "stop" else INTERRUPT_PATIENCE
+
+        return run_interruptible(lambda: leaving.unless_left(go), interrupt) or {}
 
     @classmethod
     async def adecide(
@@ -785,7 +912,7 @@ class Trainer:
         with self._guard:
             if self._running:
                 raise InternalError(f"{self!r} is running already; wait for it, or make another trainer")
-            self._running, self._stop_wanted = True, False
+            self._running, self._end_wanted = True, None
             self._over.clear()
 
     def _release(self) -> None:
@@ -829,6 +956,7 @@ class Trainer:
         finally:
             if self._flight is not None:
                 self._left, self._record = self._flight.left_running, self._flight.record
+                self._was_elsewhere = self._flight.is_driven_elsewhere
             self._flight = None
         return self
 
@@ -859,8 +987,8 @@ class Trainer:
             terms=terms,
         ) as flight:
             self._flight, self._left = flight, False
-            if self._stop_wanted:
-                flight.stop()
+            if self._end_wanted is not None:
+                flight.stop(self._end_wanted)
             with anyio.move_on_after(wishes.timeout) as deadline:
                 await flight.wait()
             if deadline.cancelled_caught:
@@ -884,19 +1012,23 @@ class Trainer:
     def _observe(self, event: Event) -> None:
         self._status = status_after(event) or self._status
 
-    def _interrupt(self, on_interrupt: OnInterrupt) -> float:
+    def _interrupt(self, on_interrupt: OnInterrupt, *, tell_way_back: bool = True) -> float:
         """Called in the waiting thread at Ctrl-C. Returns how many seconds the run may take to end."""
         flight = self._flight
         if flight is None:
             return INTERRUPT_PATIENCE
         if on_interrupt == "stop":
             _say(f"Interrupted: stopping {self._where('')}. Ctrl-C again leaves at once.")
-        else:
-            _say(f"Interrupted: {self._where(' goes on')}. Come back with {self._come_back()}")
-        flight.stop(on_interrupt)
-        return STOP_PATIENCE if on_interrupt == "stop" else INTERRUPT_PATIENCE
+            self.stop()
+            return STOP_PATIENCE
+        way_back = f" Come back with {self._come_back()}" if tell_way_back else ""
+        _say(f"Interrupted: {self._where(' goes on')}.{way_back}")
+        self.detach()
+        return INTERRUPT_PATIENCE
 
     def _where(self, fate: str) -> str:
+        if self.is_driven_elsewhere:
+            return f"trainer {self.id}, which another process drives{',' if fate else ''}{fate}"
         ids = self._ids()
         if "task_id" not in ids:
             return f"trainer {self.id}, which has no training task yet"

@@ -106,7 +106,7 @@ def _written(default: Any) -> str:
 @pytest.mark.parametrize("page", pages(), ids=by_name)
 def test_variables_that_are_named_exist(page: Page) -> None:
     named = set(re.findall(rf"\b{PREFIX}([A-Z][A-Z_]*[A-Z])\b", page.text))
-    assert named <= {field.upper() for field in Settings.model_fields} | {"DOT_ENV_CONFIG_FILE"}
+    assert named <= {field.upper() for field in Settings.model_fields} | {"DOT_ENV_CONFIG_FILE", "FAULTS"}
 
 
 @pytest.mark.parametrize("name", ["errors.md", "errors.zh.md"])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
+import anyio
 import anyio.to_thread
 import pytest
 
@@ -20,6 +22,7 @@ from qianfan.errors import (
     TrainJobFailedError,
 )
 from qianfan.model import DeployConfig, Model
+from qianfan.pipeline import Purchases, Row, RunRecord
 from qianfan.resources import Platform
 from tests.support.clock import JumpClock
 from tests.support.emulated import new_job, new_task, ready_version, trained
@@ -207,23 +210,36 @@ async def test_a_version_whose_id_is_not_told_is_looked_up(
     assert (model.set_id, model.id) == (set_id, version_id)
 
 
-async def test_what_is_made_is_noted_before_it_is_waited_for(
+async def test_what_is_made_is_written_down_before_it_is_waited_for(
     client: Client, platform: Platform, emulator: Emulator
 ) -> None:
+    """Whoever goes on from there waits for it, and orders nothing."""
     emulator.publishing.script(after_looks=math.inf)
     task = await trained(platform)
 
     class Enough(Exception):
         pass
 
-    async def note(set_id: str, version_id: str) -> None:
-        assert set_id in emulator.model_sets
-        assert version_id in emulator.models
-        assert emulator.count("modelVersionDetail") == 0
-        raise Enough
+    async def write(changes: Mapping[str, Row], *_: Any, **__: Any) -> None:
+        await record.write(changes)
+        if purchases.known("model") is not None:
+            raise Enough
 
+    record = RunRecord()
+    purchases = Purchases(record, write, run_id="run", action_id="publish", clock=client.clock)
     with pytest.raises(Enough):
-        await Model(task_id=task.task_id, client=client).apublish(noted=note)
+        await Model(task_id=task.task_id, client=client).apublish(purchases=purchases)
+    made = purchases.known("model")
+    assert made is not None
+    assert made.id in emulator.models
+    assert made.facts["set_id"] in emulator.model_sets
+    assert emulator.count("modelVersionDetail") == 0
+
+    with anyio.CancelScope() as scope:
+        model = Model(task_id=task.task_id, client=client)
+        await model.apublish(tell=lambda description, data: scope.cancel(), purchases=purchases)
+    assert (model.set_id, model.id) == (made.facts["set_id"], made.id)
+    assert emulator.count("publishTrainModel") == 1
 
 
 # --- deploy and ask ------------------------------------------------------------------------------------------

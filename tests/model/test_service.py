@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -15,6 +16,7 @@ from qianfan._transport import Client
 from qianfan.emulator import Emulator
 from qianfan.errors import APIError, ArgumentNotFoundError, InvalidArgumentError, ServiceDeployFailedError
 from qianfan.model import DeployConfig, Model, Service, ServiceType
+from qianfan.pipeline import Phase, Purchases, Row, RunRecord
 from qianfan.resources import ChatCompletion, Completion, Embedding, Platform, Text2Image
 from tests.support.emulated import ready_version
 
@@ -201,15 +203,41 @@ async def test_giving_up_the_wait_keeps_the_deployment(platform: Platform, emula
     assert emulator.count("CreateService") == 1
 
 
-async def test_the_id_is_noted_before_it_is_waited_for(platform: Platform, emulator: Emulator) -> None:
-    noted: list[tuple[str, int]] = []
+async def test_the_order_is_written_down_before_it_leaves_and_the_id_before_it_is_waited_for(
+    platform: Platform, emulator: Emulator
+) -> None:
+    noted: list[tuple[Phase, str | None, int, int]] = []
 
-    async def note(service_id: str) -> None:
-        noted.append((service_id, emulator.count("DescribeService")))
+    async def write(changes: Mapping[str, Row], *_: Any, **__: Any) -> None:
+        await record.write(changes)
+        [row] = changes.values()
+        sent, looked = emulator.count("CreateService"), emulator.count("DescribeService")
+        noted.append((row.phase, row.external_id, sent, looked))
 
+    record = RunRecord()
+    desk = Purchases(record, write, run_id="run", action_id="deploy", clock=platform.client.clock)
     service = await new_service(platform)
-    await service.adeploy(noted=note)
-    assert noted == [(service.id, 0)]
+    await service.adeploy(purchases=desk)
+    assert noted == [(Phase.INTENT, None, 0, 0), (Phase.ACCEPTED, service.id, 1, 0)]
+
+
+async def test_a_service_carries_the_label_of_its_order(platform: Platform, emulator: Emulator) -> None:
+    """Behind the user's own words, which are cut where both do not fit: a name may be another service's as well."""
+
+    async def write(changes: Mapping[str, Row], *_: Any, **__: Any) -> None:
+        await record.write(changes)
+
+    record = RunRecord()
+    desk = Purchases(record, write, run_id="run", action_id="deploy", clock=platform.client.clock)
+    words = "for the shop " * 38
+    service = await new_service(platform, DeployConfig(service_type="Chat", name="mine", description=words))
+    await service.adeploy(purchases=desk)
+    [order] = [request.body for request in emulator.requests if request.name == "CreateService"]
+    assert order["name"] == "mine"
+    said, label = order["description"].split(" qf:")
+    assert label == "run/deploy.service/0"
+    assert words.startswith(said)
+    assert 470 < len(order["description"]) <= 500
 
 
 async def test_what_a_deployment_needs(platform: Platform, client: Client, emulator: Emulator) -> None:

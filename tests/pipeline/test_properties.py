@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qianfan.pipeline import Action, ActionState, Context, Event, Pipeline, Snapshot, run, start
+from qianfan.pipeline import Action, ActionState, Context, Event, Pipeline, RunRecord, run, start
 
 from .steps import Verdict
 
@@ -127,7 +127,7 @@ def test_resume_runs_each_action_to_done_exactly_once(backend: str, graph: Graph
     """Stop a run anywhere and resume it: together the two runs finish every action once."""
     stop_at = data.draw(st.integers(0, 30))
     healthy = Graph(graph.steps, [False] * len(graph.steps), graph.edges, graph.overlap, stop_at)
-    snapshot, done = Snapshot(), []
+    record, done = RunRecord(), []
 
     def note(event: Event) -> None:
         if event.action_class is Node and event.action_state is ActionState.Done:
@@ -137,11 +137,11 @@ def test_resume_runs_each_action_to_done_exactly_once(backend: str, graph: Graph
         async def hear(event: Event) -> None:
             note(event)
 
-        async with start(healthy.pipeline(), hear, snapshot=snapshot) as flight:
+        async with start(healthy.pipeline(), hear, record=record) as flight:
             async for event in flight.events:
                 if event.sequence == stop_at:
                     flight.stop()
-        await run(healthy.pipeline(), hear, snapshot=snapshot)
+        await run(healthy.pipeline(), hear, record=record)
 
     anyio.run(twice, backend=backend)
     assert sorted(done, key=int) == [str(number) for number in range(len(graph.steps))]

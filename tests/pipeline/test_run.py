@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from pydantic import Field
 
 from qianfan._retry import RetryPolicy
 from qianfan._sync import run_sync
 from qianfan.errors import ActionTimeoutError, InternalError
+from qianfan.journal import SqliteJournal
 from qianfan.pipeline import (
     Action,
     ActionState,
@@ -19,9 +23,9 @@ from qianfan.pipeline import (
     Context,
     Event,
     EventHandler,
-    FileSnapshot,
+    Phase,
     Pipeline,
-    Snapshot,
+    RunRecord,
     event_being_handled,
     run,
     start,
@@ -325,7 +329,7 @@ async def test_order_without_data() -> None:
 
 
 class Counted(Action[Job]):
-    runs: Any
+    runs: Any = Field(exclude=True)  # no parameter of the work, so no part of what tells one run from another
 
     async def run(self, data: Data, ctx: Context) -> Job:
         self.runs.append(ctx.notes)
@@ -334,7 +338,7 @@ class Counted(Action[Job]):
 
 
 class FailsOnce(Action[Verdict]):
-    runs: Any
+    runs: Any = Field(exclude=True)
 
     async def run(self, job: Job, ctx: Context) -> Verdict:
         self.runs.append(ctx.notes)
@@ -344,18 +348,22 @@ class FailsOnce(Action[Verdict]):
         return Verdict(True)
 
 
-async def test_a_resumed_run_skips_what_is_done_and_finds_its_notes(tmp_path: Any) -> None:
+async def test_a_resumed_run_skips_what_is_done_and_finds_its_notes(tmp_path: Path) -> None:
+    """Also in another process, which has nothing but the file."""
     counted_runs: list[Any] = []
     last_runs: list[Any] = []
-    pipeline = Pipeline(
-        [Load(id="load"), Counted(id="counted", runs=counted_runs), FailsOnce(id="last", runs=last_runs)]
-    )
-    file = tmp_path / "run.json"
-    with pytest.raises(ValueError, match="first time"):
-        await run(pipeline, snapshot=await FileSnapshot.open(file))
+
+    def pipeline() -> Pipeline:
+        steps = [Load(id="load"), Counted(id="counted", runs=counted_runs), FailsOnce(id="last", runs=last_runs)]
+        return Pipeline(steps, id="all")
+
+    file = tmp_path / "runs.sqlite3"
+    with closing(SqliteJournal(file)) as journal, pytest.raises(ValueError, match="first time"):
+        await run(pipeline(), journal=journal, run_id="one")
 
     handler = Collect()
-    made = await run(pipeline, handler, snapshot=await FileSnapshot.open(file))
+    with closing(SqliteJournal(file)) as journal:
+        made = await run(pipeline(), handler, journal=journal, run_id="one")
     assert made["counted"] == Job("job-1")
     assert counted_runs == [{}]
     assert last_runs == [{}, {"tried": True}]
@@ -363,13 +371,26 @@ async def test_a_resumed_run_skips_what_is_done_and_finds_its_notes(tmp_path: An
     assert file.stat().st_mode & 0o077 == 0
 
 
-async def test_a_snapshot_in_memory_resumes_too() -> None:
+async def test_a_run_that_is_done_gives_what_it_made(tmp_path: Path) -> None:
+    runs: list[Any] = []
+    pipeline = Pipeline([Load(id="load"), Counted(id="counted", runs=runs)])
+    with closing(SqliteJournal(tmp_path / "runs.sqlite3")) as journal:
+        await run(pipeline, journal=journal, run_id="one")
+        handler = Collect()
+        made = await run(pipeline, handler, journal=journal, run_id="one")
+    assert made["counted"] == Job("job-1")
+    assert len(runs) == 1
+    assert handler.events == []
+
+
+async def test_a_record_in_memory_resumes_too() -> None:
     runs: list[Any] = []
     pipeline = Pipeline([Load(), Counted(runs=runs)])
-    snapshot = Snapshot()
-    await run(pipeline, snapshot=snapshot)
-    await run(pipeline, snapshot=snapshot)
+    record = RunRecord()
+    await run(pipeline, record=record)
+    await run(pipeline, record=record)
     assert len(runs) == 1
+    assert {row.phase for row in record.rows.values()} == {Phase.DONE}
 
 
 # --- old-style actions ------------------------------------------------------------------------------------------

@@ -1,0 +1,24 @@
+"""An emulated account for the commands that need one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qianfan.emulator import Emulator
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    """A platform in this process, where everything is over at the first or second look."""
+    with Emulator(pace="instant") as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the journal for commands without an emulator; it is not there yet."""
+    monkeypatch.setenv("QIANFAN_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
