@@ -139,7 +139,7 @@ def watch(
             break  # else somebody has just taken it up again
     code, text, way_on = _end(facts)
     if json:
-        print_json_line({"kind": "end", **known_facts(facts)})
+        print_json_line({"kind": "end", "trainer": known_facts(facts)})
     else:
         lines.write(text)
     if way_on is not None:

@@ -400,7 +400,7 @@ class _Attempt:
         return await self.journal.claim(
             run.id,
             spec=self.spec,
-            fingerprint=fingerprint({run.action.id: run.action}, {}),
+            fingerprint=fingerprint({"": run.action}, {}),
             kinds=_kinds(run.action),
             renew=self.renew,
             keep=self.keep,

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import anyio.to_thread
 
+from qianfan._sync import in_thread
 from qianfan.config import Settings
 from qianfan.errors import InvalidArgumentError, JournalWriteError
 from qianfan.journal import RunFacts, SqliteJournal, journal_at, open_journal
@@ -69,7 +69,7 @@ async def journal_to_read(settings: Settings) -> SqliteJournal:
 
 async def _is_there(path: Path) -> bool:
     # Not Path.exists, which raises for a folder that may not be looked into.
-    return await anyio.to_thread.run_sync(os.path.exists, path)
+    return await in_thread(os.path.exists, path)
 
 
 def _say_once(text: str) -> None:

@@ -579,7 +579,8 @@ class Trainer:
 
         Returns the path of the journal or the file.
         """
-        rows = self._record.rows if self._record is not None else self._known_rows
+        known = self._what_is_known()
+        rows = known.rows if known is not None else self._known_rows
         if file is not None:
             await write_file(Path(file), self._spec_of_run(), rows)
             return Path(file)
@@ -894,7 +895,7 @@ class Trainer:
         }
 
     def _fingerprint(self) -> str:
-        return fingerprint({self.pipeline.id: self.pipeline}, {})
+        return fingerprint({"": self.pipeline}, {})
 
     # --- inside ---------------------------------------------------------------------------------------------
 
@@ -1059,7 +1060,7 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 def _checked_id(id: str) -> str:
     if not _SAFE_ID.fullmatch(id):
-        raise InvalidArgumentError(f"{id!r} is no trainer id: 1 to 64 letters, digits, '-' and '_'")
+        raise InvalidArgumentError(f"{id!r} is no trainer id: 1 to 64 letters, digits, '-' and '_'; see trainer list")
     return id
 
 

@@ -14,8 +14,8 @@ from qianfan.emulator import Emulator
 from qianfan.trainer import LLMFinetune, Trainer
 from tests.cli.support import (
     ORDER_A_TASK,
-    done,
     document,
+    done,
     failed,
     held,
     left_running,
@@ -180,7 +180,7 @@ def test_watching_to_the_end(emulator: Emulator, capsys: Capture) -> None:
     # Once it is over, the end is all there is to say.
     assert qianfan("trainer", "watch", "--trainer-id", trainer.id, "--json") == 0
     [end] = json_lines(capsys)
-    assert (end["kind"], end["id"], end["run_status"]) == ("end", trainer.id, "done")
+    assert (end["kind"], end["trainer"]["id"], end["trainer"]["run_status"]) == ("end", trainer.id, "done")
 
 
 def test_only_what_is_new(emulator: Emulator, capsys: Capture) -> None:
@@ -214,7 +214,7 @@ def test_watching_a_run_that_has_to_be_decided(emulator: Emulator, capsys: Captu
     captured = capsys.readouterr()
     *events, end = [json.loads(line) for line in captured.out.splitlines()]
     assert "needs_decision" in [event["kind"] for event in events]
-    assert end["run_status"] == "held"
+    assert end["trainer"]["run_status"] == "held"
     assert captured.err.splitlines()[-1] == f"Decide with: qianfan trainer decide --trainer-id {trainer.id}"
 
 
@@ -224,7 +224,7 @@ def test_watching_a_run_that_nobody_drives(emulator: Emulator, capsys: Capture) 
     lines = shown(capsys, "trainer", "watch", "--trainer-id", id, code=7).splitlines()
     assert lines[-2:] == [f"nobody drives trainer {id}", f"Go on with: qianfan trainer resume --trainer-id {id}"]
     assert qianfan("trainer", "watch", "--trainer-id", id, "--json") == 7
-    assert json_lines(capsys)[-1]["left_running"] is True
+    assert json_lines(capsys)[-1]["trainer"]["left_running"] is True
     assert len(emulator.requests) == looks
 
 

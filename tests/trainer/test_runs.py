@@ -7,7 +7,8 @@ import json
 import math
 import sys
 import threading
-from contextlib import aclosing, suppress
+from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -21,6 +22,7 @@ from qianfan.errors import (
     InternalError,
     InvalidArgumentError,
     OutcomeUnknownError,
+    PipelineChanged,
     ServiceDeployFailedError,
     TrainJobFailedError,
 )
@@ -169,47 +171,27 @@ async def test_what_is_loaded_talks_through_the_given_account_and_knows_its_serv
     assert len(emulator.services) == 1
 
 
-async def test_a_disk_that_fills_up_does_not_end_a_run(
-    emulator: Emulator, monkeypatch: Any, tmp_path: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    from qianfan import Client
-    from qianfan.config import default_settings
-
-    folder, attempts = tmp_path / "gone", itertools.count()
-
-    def remove(event: Event) -> None:
-        if event.action_class.__name__ == "TrainAction" and event.action_state is ActionState.Preceding:
-            while not folder.is_file():  # the run may be writing there at this very moment
-                with suppress(OSError):
-                    folder.rename(tmp_path / f"moved{next(attempts)}")
-                    folder.write_text("in the way")
-
-    trainer = LLMFinetune(MODEL, 111, client=Client(default_settings().replace(cache_dir=folder)), event_handler=remove)
-    await trainer.arun()
-    assert trainer.result[0]["model_id"] in emulator.models
-    assert caplog.text.count("cannot be resumed") == 1
-
-
 async def test_a_trainer_of_the_same_id_goes_on_and_orders_nothing_again(emulator: Emulator) -> None:
     first = await LLMFinetune(MODEL, 111, id="nightly").arun()
     second = await LLMFinetune(MODEL, 111, id="nightly").arun()
     assert second.result[0]["task_id"] == first.result[0]["task_id"]
     assert len(emulator.tasks) == 1
-    with pytest.raises(InvalidArgumentError, match="exists with other arguments"):
+    with pytest.raises(PipelineChanged, match="other actions or parameters"):
         await LLMFinetune(MODEL, 111, {"epoch": 2}, id="nightly").arun()
+    assert len(emulator.tasks) == 1
 
 
-async def test_saving_to_its_own_file_in_mid_run_loses_nothing(emulator: Emulator) -> None:
+async def test_saving_in_mid_run_carries_what_is_known(emulator: Emulator, tmp_path: Any) -> None:
     kept: list[Any] = []
 
     async def save(event: Event) -> None:
-        path = await trainer.asave()
-        kept.append(json.loads(path.read_text())["notes"])
+        path = await trainer.asave(tmp_path / f"{event.sequence}.json")
+        kept.append(json.loads(path.read_text())["rows"])
 
     trainer = LLMFinetune(MODEL, 111, event_handler=save)
     await trainer.arun()
     assert all(len(later) >= len(earlier) for earlier, later in itertools.pairwise(kept))
-    assert any(notes.get("task_id") for notes in kept[-1].values())
+    assert any(node.endswith(".task") and row["external_id"] for node, row in kept[-1].items())
 
 
 async def test_a_refused_look_on_resume_does_not_forget_the_order(emulator: Emulator) -> None:
@@ -471,15 +453,29 @@ async def test_a_paid_call_whose_answer_is_lost_is_found_not_repeated(call: str,
     assert made == (1, 1, 1, 1)
 
 
-@pytest.mark.parametrize("call", ["CreateFineTuningJob", "CreateFineTuningTask", "publishTrainModel", "CreateService"])
+@pytest.mark.parametrize("call", ["CreateFineTuningJob", "publishTrainModel"])
+async def test_a_free_call_without_effect_is_repeated_after_looking(call: str, emulator: Emulator) -> None:
+    emulator.faults.add(call, drop="before")
+    await LLMFinetune(MODEL, 111, deploy_config=CHAT, client=_quick()).arun()
+    assert emulator.count(call) == 2
+    assert (len(emulator.jobs), len(emulator.tasks), len(emulator.models), len(emulator.services)) == (1, 1, 1, 1)
+
+
+@pytest.mark.parametrize("call", ["CreateFineTuningTask", "CreateService"])
 async def test_a_paid_call_without_effect_is_not_repeated_blindly_either(call: str, emulator: Emulator) -> None:
-    """Nothing shows up, so the run ends and says so; resuming looks first and then orders."""
+    """Nothing shows up, so the run is held until a person has decided."""
     emulator.faults.add(call, drop="before")
     trainer = LLMFinetune(MODEL, 111, deploy_config=CHAT, client=_quick())
-    with pytest.raises(OutcomeUnknownError, match="was not ordered again"):
-        await trainer.arun()
+    for _ in range(2):
+        with pytest.raises(OutcomeUnknownError, match="was not ordered again"):
+            await trainer.aresume()
     assert emulator.count(call) == 1
+    [known] = await LLMFinetune.alist()
+    assert known["run_status"] == "held"
+    assert len(known["needs_decision"]) == 1
+    assert await LLMFinetune.adecide(trainer.id, resubmit=True) == [trainer.id]
     await trainer.aresume()
+    assert emulator.count(call) == 2
     assert (len(emulator.jobs), len(emulator.tasks), len(emulator.models), len(emulator.services)) == (1, 1, 1, 1)
 
 
@@ -507,18 +503,6 @@ async def test_an_order_that_is_on_its_way_is_not_lost_by_stopping(on_cancel: st
     [task] = emulator.tasks.values()
     assert task.state == ("Stopped" if on_cancel == "stop" else "Running")
     assert trainer.info()["task_id"] == task.id
-
-
-async def test_a_killed_process_is_still_listed_with_its_ids(emulator: Emulator) -> None:
-    """What was noted before the end is enough; nothing was written at the end."""
-    trainer = await LLMFinetune(MODEL, 111).arun()
-    path = await trainer.asave()
-    content = json.loads(path.read_text())
-    content["about"]["ids"] = {}
-    path.write_text(json.dumps(content))
-    [listed] = LLMFinetune.list()
-    assert listed["ids"]["task_id"] == trainer.output["task_id"]
-    assert listed["ids"]["model_set_id"] == trainer.output["model_set_id"]
 
 
 async def test_nothing_is_uploaded_for_a_run_that_the_platform_will_refuse(emulator: Emulator, tmp_path: Any) -> None:
@@ -601,7 +585,8 @@ async def test_without_a_cache_everything_but_coming_back_works(emulator: Emulat
     monkeypatch.setenv("QIANFAN_DISABLE_CACHE", "true")
     trainer = await LLMFinetune(MODEL, 111).arun()
     assert trainer.output["model_id"] in emulator.models
-    assert LLMFinetune.list() == []
+    assert [known["status"] for known in LLMFinetune.list() if known["id"] == trainer.id] == ["ModelPublished"]
+    assert not list(Path(emulator.settings["CACHE_DIR"]).iterdir())  # noqa: ASYNC240
 
 
 async def test_an_unusable_cache_folder_is_said_once(
@@ -615,7 +600,7 @@ async def test_an_unusable_cache_folder_is_said_once(
     client = Client(default_settings().replace(cache_dir=blocked))
     trainer = await LLMFinetune(MODEL, 111, client=client).arun()
     assert trainer.output["model_id"] in emulator.models
-    assert len([record for record in caplog.records if "cannot be resumed" in record.getMessage()]) == 1
+    assert len([record for record in caplog.records if "no journal can be kept" in record.getMessage()]) == 1
 
 
 @pytest.mark.parametrize("id", ["nobody", "../../etc/passwd"])
@@ -656,5 +641,5 @@ async def test_extras_descriptions_and_resources_are_sent(emulator: Emulator) ->
     assert task["somethingNew"] == 1
     assert task["datasetConfig"]["versions"][0]["samplingRate"] == 0.5
     [job] = [request.body for request in emulator.requests if request.name == "CreateFineTuningJob"]
-    assert job["description"] == "why"
+    assert job["description"].startswith("why qf:")
     assert emulator.models == {}
