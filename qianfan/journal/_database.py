@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,13 +68,26 @@ def open_file(path: Path, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connect
             # Before the mode is set, which is a change of the file.
             with transaction(connection, "DEFERRED"):
                 _version_of(connection, path)
-            connection.execute("PRAGMA journal_mode=WAL")
+            _keep_a_log(connection, busy_seconds)
             connection.execute("PRAGMA synchronous=FULL")
             _prepare(connection, path)
         except BaseException:
             connection.close()
             raise
     return connection
+
+
+def _keep_a_log(connection: sqlite3.Connection, busy_seconds: float) -> None:
+    """Set the mode, which SQLite refuses at once while another process does the same."""
+    until = time.monotonic() + busy_seconds
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() >= until:
+                raise
+        time.sleep(0.02)
 
 
 def open_memory() -> sqlite3.Connection:

@@ -61,11 +61,10 @@ def failed(emulator: Emulator) -> str:
     return _ended(LLMFinetune("ERNIE-Speed-8K", 111))
 
 
-def held(emulator: Emulator, *, takes_effect: bool = False) -> str:
-    """A trainer with an order of unknown fate that did not show up. takes_effect: it does, after that."""
+def held(emulator: Emulator) -> str:
+    """A trainer with an order of unknown fate that did not show up."""
     get_config().SUBMIT_SETTLE_SECONDS = 0.01
-    late = {"late": 3.0} if takes_effect else {"drop": "before"}
-    emulator.faults.add(ORDER_A_TASK, **late)
+    emulator.faults.add(ORDER_A_TASK, drop="before")
     return _ended(LLMFinetune("ERNIE-Speed-8K", 111))
 
 

@@ -42,10 +42,10 @@ def test_ordering_again(emulator: Emulator, capsys: Capture) -> None:
 
 
 def test_going_on_with_what_was_found(emulator: Emulator, capsys: Capture) -> None:
-    id = held(emulator, takes_effect=True)
-    [order] = document(capsys, "trainer", "decide", code=5)
-    emulator.late.run_all()
+    done()
     [task] = emulator.tasks
+    id = held(emulator)
+    [order] = document(capsys, "trainer", "decide", code=5)
     command = ["trainer", "decide", "--trainer-id", id, "--order", order["node"], "--adopt", task]
     assert document(capsys, *command) == {"decided": [id], "go_on": [id], "errors": {}}
     assert document(capsys, "trainer", "resume", "--trainer-id", id)["result"]["task_id"] == task
