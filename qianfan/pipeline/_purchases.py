@@ -158,7 +158,8 @@ def request_hash(request: Mapping[str, Any]) -> str:
 class Purchases:
     """The orders of one action.
 
-    record: where they are written down; change: writes through it and tells the run's handlers.
+    record: where they are written down; change: writes through it and tells the run's handlers. is_lone: there is no
+        run, so nobody can decide about one of unknown fate.
     """
 
     def __init__(
@@ -170,6 +171,7 @@ class Purchases:
         action_id: str,
         clock: Clock,
         terms: Terms = Terms(),  # frozen
+        is_lone: bool = False,
     ) -> None:
         self._record = record
         self._change = change
@@ -177,6 +179,7 @@ class Purchases:
         self._action_id = action_id
         self._clock = clock
         self._terms = terms
+        self._is_lone = is_lone
 
     # --- what is known --------------------------------------------------------------------------------------
 
@@ -480,14 +483,19 @@ class _Order:
     async def _hold(self, seen: str) -> OutcomeUnknownError:
         """Write down that a person has to decide; gives the error that says so."""
         desk, look_for = self._desk, self._purchase.look_for(self._mark())
+        way_on = (
+            "; asked for again from the same object, it is looked for first"
+            if desk._is_lone
+            else f", then decide about order {self._node!r} of run {desk._run_id!r}: adopt what you found, order it "
+            "again, or give it up"
+        )
         error = OutcomeUnknownError(
             f"ordering {self._name} got no clear answer, and {seen}. It was not ordered again, since it may exist and "
-            f"cost money. Look for {look_for} in the console, then decide about order {self._node!r} of run "
-            f"{desk._run_id!r}: adopt what you found, order it again, or give it up",
+            f"cost money. Look for {look_for} in the console{way_on}",
             what=self._purchase.kind,
             name=self._token,
-            run_id=desk._run_id,
-            node=self._node,
+            run_id="" if desk._is_lone else desk._run_id,
+            node="" if desk._is_lone else self._node,
         )
         self._row = self._row.with_(phase=Phase.UNCERTAIN, error=facts_of(error))
         await desk._change(

@@ -49,4 +49,5 @@ def lone_purchases(order: str, clock: Clock, settle: float) -> Purchases:
     ) -> None:
         await record.write(changes)
 
-    return Purchases(record, change, run_id=order, action_id="lone", clock=clock, terms=Terms(settle=settle))
+    terms = Terms(settle=settle)
+    return Purchases(record, change, run_id=order, action_id="lone", clock=clock, terms=terms, is_lone=True)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from qianfan.cli.output import LiveProgress, PlainProgress, Step, progress
+from qianfan.cli.output import EventLines, LiveProgress, PlainProgress, Step, progress
 from qianfan.pipeline import ActionState, Event
 from qianfan.trainer import LoadDataSetAction, Pipeline, TrainAction
 from tests.support.clock import JumpClock
@@ -80,6 +80,7 @@ def test_events_of_the_whole_run_are_no_step() -> None:
         ({"datasets": {}, "task_id": "task-1"}, "task task-1 is done"),
         ({"task_id": "task-1", "model_id": "amv-1"}, "model amv-1 is ready"),
         ({"model_id": "amv-1", "service_endpoint": "abc"}, "serving at abc"),
+        ({"left_out": 70000}, "done"),
     ],
 )
 def test_what_a_step_made_is_its_last_word(data: dict[str, Any], detail: str) -> None:
@@ -108,6 +109,50 @@ def test_brackets_are_text() -> None:
     file = io.StringIO()
     PlainProgress(Console(file=file, width=200)).tell(event("Running", "uploading [bold]rows[/bold].jsonl"))
     assert "[bold]rows[/bold].jsonl" in file.getvalue()
+
+
+class Unreadable(io.StringIO):
+    """Somebody reads two lines and leaves."""
+
+    def write(self, text: str) -> int:
+        if self.getvalue().count("\n") == 2:
+            raise BrokenPipeError("nobody reads")
+        return super().write(text)
+
+
+@pytest.mark.parametrize("view", [PlainProgress, EventLines])
+def test_nobody_reads_on(view: Any) -> None:
+    """It is told once, and nothing is tried any more; a view that need not tell lets the error out."""
+    told: list[OSError] = []
+    lines = view(Console(file=Unreadable(), width=200), on_unread=told.append)
+    for one in COURSE:
+        lines.tell(one)
+    assert [str(error) for error in told] == ["nobody reads"]
+    lines = view(Console(file=Unreadable(), width=200))
+    with pytest.raises(BrokenPipeError):
+        for one in COURSE:
+            lines.tell(one)
+
+
+def test_dated_lines_tell_what_is_worth_knowing() -> None:
+    file = io.StringIO()
+    lines = EventLines(Console(file=file, width=200), with_run=True)
+    for one in (
+        event("Running", "next is TrainAction[a1]", action_class=Pipeline, run_id="r1"),
+        event("Preceding", run_id="r1"),
+        event("Running", "found task 'x' as task-1", at=62.0, kind="adopted", run_id="r1"),
+        Event(description="decided about a1.task: adopt task-1", kind="decided", run_id="r1", timestamp=START),
+        event("Stopped", run_id="r1"),
+        event("Stopped", action_class=Pipeline, run_id="r1"),
+    ):
+        lines.tell(one)
+    assert file.getvalue().splitlines() == [
+        "r1  2030-01-01 00:00:00Z  training  started",
+        "r1  2030-01-01 00:01:02Z  training  found task 'x' as task-1",
+        "r1  2030-01-01 00:00:00Z  run       decided about a1.task: adopt task-1",
+        "r1  2030-01-01 00:00:00Z  training  interrupted",
+        "r1  2030-01-01 00:00:00Z  run       ended early",
+    ]
 
 
 @pytest.mark.parametrize("width", [50, 120])

@@ -133,6 +133,7 @@ def test_ctrl_c_leaves_the_training_and_tells_the_way_back(env: dict[str, str]) 
         assert "Traceback" not in errors
         [listed] = json.loads(answer([*QIANFAN, "trainer", "list", "--json"], env))
         assert errors.splitlines()[-1] == f"Go on with: qianfan trainer resume --trainer-id {listed['id']}"
+        assert errors.count("resume") == 1
         info = json.loads(answer([*QIANFAN, "trainer", "info", "--task-id", listed["task_id"], "--json"], env))
         assert info["run_status"] in ("Waiting", "Running")
 
@@ -160,9 +161,43 @@ def test_other_signals_leave_the_training_as_ctrl_c_does(name: str, code: int, e
         assert process.returncode == code
         assert "Traceback" not in errors
         [listed] = json.loads(answer([*QIANFAN, "trainer", "list", "--json"], env))
-        assert listed["id"] in errors
+        assert errors.splitlines()[-1] == f"Go on with: qianfan trainer resume --trainer-id {listed['id']}"
+        assert errors.count("resume") == 1
         info = json.loads(answer([*QIANFAN, "trainer", "info", "--task-id", listed["task_id"], "--json"], env))
         assert info["run_status"] in ("Waiting", "Running")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals cannot be sent there")
+@pytest.mark.socket
+@pytest.mark.parametrize(("name", "error"), [("SIGINT", "KeyboardInterrupt"), ("SIGTERM", "Terminated")])
+def test_an_interrupted_run_as_json(name: str, error: str, env: dict[str, str]) -> None:
+    with served_emulator("--pace", "3600") as exports:
+        env |= exports
+        with started([*RUN, "--json"], env) as process:
+            assert process.stderr is not None
+            line = next(line for line in process.stderr if "is Waiting" in line)
+            process.send_signal(getattr(signal, name))
+            out, errors = process.communicate(timeout=30)
+        document = json.loads(out)
+    assert document["error"]["type"] == error
+    assert document["left_running"]
+    assert document["task_id"] in line
+    assert errors.count(f"qianfan trainer resume --trainer-id {document['id']}") == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals cannot be sent there")
+@pytest.mark.socket
+def test_interrupting_all(env: dict[str, str]) -> None:
+    with served_emulator("--pace", "3600") as exports:
+        env |= exports
+        for _ in range(2):
+            subprocess.run([*QIANFAN, *RUN, "--timeout", "0.5"], env=env, capture_output=True, check=False)
+        with started(["trainer", "resume", "--all"], env) as process:
+            errors = interrupt_at(process, "", "is Waiting", signal.SIGTERM)
+        assert process.returncode == 143
+        assert errors == "Go on with: qianfan trainer resume --all\n"
+        listed = json.loads(answer([*QIANFAN, "trainer", "list", "--json"], env))
+    assert [known["left_running"] for known in listed] == [True, True]
 
 
 def test_ctrl_c_in_quickstart(env: dict[str, str]) -> None:
@@ -195,6 +230,122 @@ def test_output_that_cannot_be_written_is_an_error(env: dict[str, str]) -> None:
     assert done.returncode == 2
     [line] = done.stderr.decode().splitlines()
     assert line.startswith("Error: ")
+
+
+# --- readers that leave --------------------------------------------------------------------------------------------
+
+
+def after_one_line(arguments: list[str], env: Mapping[str, str]) -> tuple[int, str]:
+    """What becomes of a command whose output goes to `head -1`: exit code and what it wrote to stderr."""
+    reader, writer = os.pipe()
+    process = subprocess.Popen([*COMMAND, *arguments], env=env, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    try:
+        with open(reader, "rb", buffering=0) as lines:
+            while not lines.read(1).endswith(b"\n"):
+                pass
+        _, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.communicate()
+    return process.returncode, errors
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes break otherwise there")
+@pytest.mark.socket
+@pytest.mark.parametrize(("option", "states"), [("detach", ("Waiting", "Running")), ("stop", ("Stopped",))])
+def test_nobody_reads_a_run(option: str, states: tuple[str, ...], env: dict[str, str]) -> None:
+    """It leaves as at Ctrl-C."""
+    with served_emulator("--pace", "60") as exports:
+        env |= exports
+        code, errors = after_one_line([*RUN, "--on-interrupt", option], env)
+        assert code == 141
+        [listed] = json.loads(answer([*QIANFAN, "trainer", "list", "--json"], env))
+        way_back = f"Go on with: qianfan trainer resume --trainer-id {listed['id']}\n"
+        assert errors == (way_back if option == "detach" else "")
+        if "task_id" in listed:  # else it had left before it ordered one
+            task = json.loads(answer([*QIANFAN, "trainer", "info", "--task-id", listed["task_id"], "--json"], env))
+            assert task["run_status"] in states
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes break otherwise there")
+def test_nobody_reads_a_quickstart(env: dict[str, str]) -> None:
+    assert after_one_line(["quickstart", "--pace", "60"], env) == (141, "")
+
+
+# --- two processes and one run ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.socket
+def test_watching_and_stopping_what_another_process_drives(env: dict[str, str]) -> None:
+    with served_emulator("--pace", "3600") as exports:
+        env |= {**exports, "QIANFAN_TRAIN_STATUS_POLLING_INTERVAL": "0.1"}
+        with started(RUN, env) as driver:
+            assert driver.stdout is not None
+            next(line for line in driver.stdout if "is Waiting" in line)
+            [listed] = json.loads(answer([*QIANFAN, "trainer", "list", "--json"], env))
+            id = ["--trainer-id", listed["id"]]
+            assert listed["driven_by"] == driver.pid
+            busy = [*QIANFAN, "trainer", "decide", *id, "--fail"]
+            assert subprocess.run(busy, env=env, capture_output=True, check=False).returncode == 6
+            with started(["trainer", "watch", *id, "--from-start", "--json"], env) as watcher:
+                assert watcher.stdout is not None
+                next(line for line in watcher.stdout if "is Waiting" in line)
+                assert json.loads(answer([*QIANFAN, "trainer", "stop", *id, "--json"], env))["task_id"]
+                lines, errors = watcher.communicate(timeout=30)
+            assert (watcher.returncode, errors) == (1, "")
+            assert json.loads(lines.splitlines()[-1])["trainer"]["run_status"] == "cancelled"
+            _, errors = driver.communicate(timeout=30)
+        assert driver.returncode == 1
+        assert f"Error: trainer {listed['id']} was stopped" in errors
+        info = json.loads(answer([*QIANFAN, "trainer", "info", "--task-id", listed["task_id"], "--json"], env))
+        assert info["run_status"] == "Stopped"
+
+
+@pytest.mark.socket
+def test_the_driver_of_a_watched_run_dies(env: dict[str, str]) -> None:
+    """The watcher does not go on in its place, but says how to."""
+    with served_emulator("--pace", "3600") as exports:
+        env |= exports
+        with started(RUN, env) as driver:
+            assert driver.stdout is not None
+            next(line for line in driver.stdout if "is Waiting" in line)
+            [listed] = json.loads(answer([*QIANFAN, "trainer", "list", "--json"], env))
+            with started(["trainer", "watch", "--trainer-id", listed["id"]], env) as watcher:
+                assert watcher.stdout is not None
+                assert f"(process {driver.pid})" in watcher.stdout.readline()
+                driver.kill()
+                lines, errors = watcher.communicate(timeout=30)
+    assert watcher.returncode == 7
+    assert lines == f"nobody drives trainer {listed['id']}\n"
+    assert errors == f"Go on with: qianfan trainer resume --trainer-id {listed['id']}\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals cannot be sent there")
+@pytest.mark.socket
+def test_ctrl_c_leaves_a_watch_and_a_run_that_is_followed(env: dict[str, str]) -> None:
+    """The process that drives the run goes on."""
+    with served_emulator("--pace", "3600") as exports:
+        env |= exports
+        with started(RUN, env) as driver:
+            assert driver.stdout is not None
+            next(line for line in driver.stdout if "is Waiting" in line)
+            [listed] = json.loads(answer([*QIANFAN, "trainer", "list", "--json"], env))
+            id = ["--trainer-id", listed["id"]]
+            with started(["trainer", "watch", *id, "--from-start"], env) as watcher:
+                assert interrupt_at(watcher, "", "is Waiting") == ""
+            assert watcher.returncode == 130
+            follow = ["--log-level", "INFO", "trainer", "resume", *id]
+            with started(follow, env) as follower:
+                assert follower.stderr is not None
+                next(line for line in follower.stderr if "following it" in line)
+                follower.send_signal(signal.SIGINT)
+                _, errors = follower.communicate(timeout=30)
+            assert follower.returncode == 130
+            assert "which another process drives, goes on." in errors
+            assert errors.splitlines()[-1] == f"Watch it with: qianfan trainer watch --trainer-id {listed['id']}"
+            [listed] = json.loads(answer([*QIANFAN, "trainer", "list", "--json"], env))
+            assert listed["driven_by"] == driver.pid
 
 
 # --- terminals -----------------------------------------------------------------------------------------------------

@@ -175,7 +175,6 @@ async def test_what_costs_money_and_does_not_show_up_stays_unknown(
     assert error.what == order.what
     assert error.name
     assert repr(error.name) in str(error)
-    assert error.node in str(error)
     assert "not ordered again" in str(error)
     assert error.__cause__ is not None
     assert clock.monotonic() >= 120

@@ -219,7 +219,7 @@ async def test_on_doubt_it_looks_and_adopts(desk: Desk, shop: Shop, error: Faili
 async def test_doubt_that_stays_is_for_a_person(desk: Desk, shop: Shop, error: Failing) -> None:
     cause = error()
     shop.answers = [without_effect(cause)]
-    with pytest.raises(OutcomeUnknownError, match="did not show up within 120 s.*not ordered again") as held:
+    with pytest.raises(OutcomeUnknownError, match=r"did not show up within 120 s.*not ordered again") as held:
         await desk.buy()
     assert (held.value.what, held.value.name, held.value.run_id, held.value.node) == ("thing", TOKEN, RUN, THING)
     assert held.value.__cause__ is cause
@@ -304,7 +304,7 @@ async def test_the_time_counts_from_the_first_look_of_whoever_looks(desk: Desk, 
     shop.answers = [without_effect(RequestError("broke"))]
     with pytest.raises(OutcomeUnknownError):
         await desk.buy()
-    shop.clock._passed += 86400
+    await shop.clock.sleep(86400)
     shop.looks.clear()
     with pytest.raises(OutcomeUnknownError):
         await desk.after_a_crash().buy()
@@ -561,7 +561,7 @@ def in_a_box(shop: Shop) -> Desk:
 
 
 async def test_a_lost_order_is_fenced_off_and_begun_anew(shop: Shop) -> None:
-    """Its box is thrown away, so that it cannot have an effect any more; the next one has a box and a token of its own."""
+    """Its box is thrown away, so that it can have no effect any more; the next one has its own box and token."""
     desk = in_a_box(shop)
     shop.answers = [without_effect(RequestError("broke"))]
     made = await desk.buy_in_a_box()
@@ -788,7 +788,7 @@ looks_of_a_bad_day = st.builds(lambda error: error(), st.sampled_from(LOOKS_THAT
 
 
 class Mortal(Record):
-    """A record whose process is killed at some writes, before or after they are done. kills: (number of the write, done)."""
+    """A record whose process is killed at some writes, by their number; True once they are done, False before."""
 
     def __init__(self, rows: Mapping[str, Row], kills: dict[int, bool], count: list[int]) -> None:
         super().__init__(rows)
@@ -821,7 +821,7 @@ def test_one_order_makes_one_thing(
     paid: bool,
     boxed: bool,
 ) -> None:
-    """With every loss, delay below the settling time, failing look and crash: never two, and what is given out is it."""
+    """With losses, delays below the settling time, failing looks and crashes: never two, and that one is given out."""
 
     async def go() -> None:
         shop = Shop(JumpClock(), answers=[*answers], trouble=[*trouble])

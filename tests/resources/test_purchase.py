@@ -1,180 +1,17 @@
-"""The rule for what costs money, by itself: create once, and look before anything else on doubt."""
+"""Names that find an order again, and orders that stand outside of any run."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qianfan.errors import (
-    APIError,
-    AuthError,
-    ConnectionFailedError,
-    InvalidArgumentError,
-    OutcomeUnknownError,
-    QianfanError,
-    RequestError,
-    RequestTimeoutError,
-)
-from qianfan.resources.purchase import SETTLE_SECONDS, create_once, name_with, new_token, token_for
+from qianfan.errors import OutcomeUnknownError, RequestError
+from qianfan.pipeline import Mark, Purchase, Receipt
+from qianfan.resources.purchase import labelled, lone_purchases, name_with, new_token, token_for
 from tests.support.clock import JumpClock
-
-
-class Shop:
-    """Something to order from. arrives: the look, counted from 1, that sees the thing; 0: it never shows up."""
-
-    def __init__(self, *, error: QianfanError | None = None, arrives: int = 0) -> None:
-        self.error = error
-        self.arrives = arrives
-        self.orders = 0
-        self.looks = 0
-        self.trouble: list[QianfanError] = []
-
-    async def create(self) -> str:
-        self.orders += 1
-        if self.error is not None:
-            raise self.error
-        return "new"
-
-    async def find(self) -> str | None:
-        self.looks += 1
-        if self.trouble:
-            raise self.trouble.pop(0)
-        return "found" if self.arrives and self.looks >= self.arrives else None
-
-    async def order(self, clock: JumpClock, **options: object) -> str:
-        return await create_once(self.create, self.find, what="thing", name="t_1", clock=clock, **options)  # type: ignore[arg-type]
-
-
-DOUBTFUL: list[Callable[[], QianfanError]] = [
-    lambda: RequestError("broke", retryable=True),
-    lambda: RequestTimeoutError("slow"),
-    lambda: RequestError("garbage", status_code=200),
-    lambda: RequestError("bad gateway", status_code=502),
-    lambda: RequestError("timeout", status_code=408),
-    lambda: APIError("InternalError", "broken", http_status=500),
-    lambda: APIError("Whatever", "broken", http_status=503),
-    lambda: APIError(500000, "broken", http_status=200),
-    lambda: APIError(1000, "broken", http_status=200),
-]
-
-CERTAIN: list[Callable[[], QianfanError]] = [
-    lambda: ConnectionFailedError("refused", sent=False),
-    lambda: RequestError("not found", status_code=404),
-    lambda: APIError("InappropriateJSON", "wrong", http_status=400),
-    lambda: APIError(510401, "wrong", http_status=200),
-    lambda: AuthError("AccessDenied", "no", http_status=403),
-    lambda: InvalidArgumentError("wrong"),
-]
-
-
-@pytest.mark.anyio
-class TestOrders:
-    async def test_a_clear_answer_needs_no_look(self, clock: JumpClock) -> None:
-        shop = Shop(arrives=1)
-        assert await shop.order(clock) == "new"
-        assert (shop.orders, shop.looks) == (1, 0)
-
-    @pytest.mark.parametrize("error", DOUBTFUL)
-    async def test_on_doubt_it_looks(self, clock: JumpClock, error: Callable[[], QianfanError]) -> None:
-        shop = Shop(error=error(), arrives=3)
-        assert await shop.order(clock) == "found"
-        assert (shop.orders, shop.looks) == (1, 3)
-        assert 0 < clock.monotonic() < SETTLE_SECONDS
-
-    @pytest.mark.parametrize("error", DOUBTFUL)
-    async def test_doubt_that_stays_is_said(self, clock: JumpClock, error: Callable[[], QianfanError]) -> None:
-        shop = Shop(error=error())
-        with pytest.raises(OutcomeUnknownError, match=r"thing 't_1' got no clear answer.*not ordered again") as caught:
-            await shop.order(clock)
-        assert (caught.value.what, caught.value.name) == ("thing", "t_1")
-        assert caught.value.__cause__ is shop.error
-        assert shop.orders == 1
-        assert clock.monotonic() >= SETTLE_SECONDS
-
-    @pytest.mark.parametrize("error", CERTAIN)
-    async def test_a_clear_no_comes_out(self, clock: JumpClock, error: Callable[[], QianfanError]) -> None:
-        shop = Shop(error=error(), arrives=1)
-        with pytest.raises(QianfanError) as caught:
-            await shop.order(clock)
-        assert caught.value is shop.error
-        assert (shop.orders, shop.looks) == (1, 0)
-
-    async def test_an_unknown_slip_of_our_own_comes_out(self, clock: JumpClock) -> None:
-        async def create() -> str:
-            raise ZeroDivisionError
-
-        shop = Shop(arrives=1)
-        with pytest.raises(ZeroDivisionError):
-            await create_once(create, shop.find, what="thing", name="t_1", clock=clock)
-        assert shop.looks == 0
-
-    async def test_a_look_that_fails_proves_nothing(self, clock: JumpClock) -> None:
-        shop = Shop(error=RequestError("broke"), arrives=1)
-        shop.trouble = [RequestError("broke", retryable=True), APIError(18, "slow down", retryable=True)]
-        assert await shop.order(clock) == "found"
-        assert shop.looks == 3
-
-    async def test_a_look_that_is_refused_leaves_the_doubt(self, clock: JumpClock) -> None:
-        shop = Shop(error=RequestError("broke"), arrives=1)
-        shop.trouble = [AuthError("AccessDenied", "no", http_status=403)]
-        with pytest.raises(OutcomeUnknownError, match=r"looking for it is refused \(code AccessDenied: no\)") as caught:
-            await shop.order(clock)
-        assert caught.value.__cause__ is shop.error
-
-    async def test_an_interrupted_attempt_is_adopted(self, clock: JumpClock) -> None:
-        shop = Shop(arrives=1)
-        assert await shop.order(clock, look_first=True) == "found"
-        assert shop.orders == 0
-
-    async def test_an_interrupted_attempt_that_made_nothing(self, clock: JumpClock) -> None:
-        shop = Shop()
-        before = clock.monotonic()
-        assert await shop.order(clock, look_first=True) == "new"
-        assert shop.orders == 1
-        assert clock.monotonic() - before >= SETTLE_SECONDS, "the earlier order may still have been on its way"
-
-    async def test_before_the_order_a_look_must_succeed(self, clock: JumpClock) -> None:
-        """What cannot be looked for might be ordered twice."""
-        shop = Shop()
-        shop.trouble = [RequestError("broke", retryable=True)] * 1000
-        with pytest.raises(OutcomeUnknownError, match="looking for it is refused"):
-            await shop.order(clock, look_first=True)
-        assert shop.orders == 0
-
-    @pytest.mark.parametrize(("arrives", "looks"), [(1, 1), (0, 1)])
-    async def test_the_platforms_refusal_of_a_second_one(self, clock: JumpClock, arrives: int, looks: int) -> None:
-        """It is ours if it is found; if not, the name belongs to something else and the refusal stands."""
-        shop = Shop(error=APIError(70101, "name exists", http_status=200), arrives=arrives)
-
-        def taken(error: APIError) -> bool:
-            return error.code == 70101
-
-        if arrives:
-            assert await shop.order(clock, exists_already=taken) == "found"
-        else:
-            with pytest.raises(APIError, match="name exists"):
-                await shop.order(clock, exists_already=taken)
-        assert (shop.orders, shop.looks, clock.monotonic()) == (1, looks, 0)
-
-    async def test_how_long_it_looks_can_be_said(self, clock: JumpClock) -> None:
-        with pytest.raises(OutcomeUnknownError, match="within 5 s"):
-            await Shop(error=RequestError("broke")).order(clock, settle=5.0)
-        assert 5 <= clock.monotonic() < 20
-
-    async def test_doubt_is_logged(self, clock: JumpClock, caplog: pytest.LogCaptureFixture) -> None:
-        with caplog.at_level(logging.INFO, "qianfan"):
-            await Shop(error=RequestError("broke"), arrives=1).order(clock)
-        assert [(record.levelname, record.message) for record in caplog.records] == [
-            ("WARNING", "no clear answer to creating thing 't_1' (broke); looking for it"),
-            ("INFO", "thing 't_1' was created after all; using it"),
-        ]
-
-
-# --- names ---------------------------------------------------------------------------------------------------
 
 
 @given(parts=st.lists(st.one_of(st.text(), st.integers(), st.none())))
@@ -211,3 +48,75 @@ def test_every_stem_makes_a_name_that_the_platform_takes(stem: str) -> None:
 )
 def test_names_can_be_read(stem: str, name: str) -> None:
     assert name_with("abcdefghij", stem) == name
+
+
+LABEL = "qf:nightly/abcdefghij.service/0"
+
+
+@given(description=st.text(max_size=600), label=st.text("abcdefghij:/.0123456789", min_size=1, max_size=100))
+def test_a_description_ends_with_the_label_and_keeps_what_fits(description: str, label: str) -> None:
+    made = labelled(description, label)
+    assert made.endswith(label)
+    assert len(made) <= 500
+    words = made.removesuffix(label).strip()
+    assert description.strip().startswith(words)
+    if len(description) + 1 + len(label) <= 500:
+        assert words == description.strip()
+
+
+@pytest.mark.parametrize(
+    ("description", "made"),
+    [
+        ("", LABEL),
+        ("for the shop", f"for the shop {LABEL}"),
+        ("  for the shop \n", f"for the shop {LABEL}"),
+        ("x" * 500, f"{'x' * (499 - len(LABEL))} {LABEL}"),
+    ],
+)
+def test_labels_can_be_read(description: str, made: str) -> None:
+    assert labelled(description, LABEL) == made
+
+
+# --- orders outside of any run -------------------------------------------------------------------------------
+
+
+@pytest.mark.anyio
+async def test_an_order_outside_of_a_run_is_remembered_as_long_as_its_object_lives() -> None:
+    sent: list[Any] = []
+    seen: list[Receipt] = []
+
+    async def create(request: Any) -> Receipt:
+        sent.append(request)
+        raise RequestError("broke")
+
+    async def find(mark: Mark) -> list[Receipt]:
+        return seen
+
+    clock = JumpClock()
+    desk = lone_purchases("a thing", clock, settle=30.0)
+    order = Purchase("thing", lambda mark: {"name": name_with(mark.token, "t")}, create, find, paid=True)
+    with pytest.raises(OutcomeUnknownError, match="within 30 s") as held:
+        await desk.ensure(order)
+    assert (held.value.run_id, held.value.node) == ("", ""), "there is no run that somebody could decide about"
+    assert "asked for again" in str(held.value)
+    assert "decide" not in str(held.value)
+    seen.append(Receipt("t1"))
+    assert await desk.ensure(order) == Receipt("t1")
+    assert len(sent) == 1
+
+
+@pytest.mark.anyio
+async def test_the_same_thing_is_ordered_under_the_same_name() -> None:
+    names: list[str] = []
+
+    async def create(request: Any) -> Receipt:
+        names.append(request["name"])
+        return Receipt("t1")
+
+    async def find(mark: Mark) -> list[Receipt]:
+        raise AssertionError("nothing is in doubt")
+
+    order = Purchase("thing", lambda mark: {"name": name_with(mark.token, "t")}, create, find)
+    for what in ("this", "this", "that"):
+        await lone_purchases(what, JumpClock(), 30.0).ensure(order)
+    assert names[0] == names[1] != names[2]
