@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import platform
 
-from benchmarks import engine, imports, run
+from benchmarks import engine, imports, journal, run
 
-QUESTIONS = {"imports": imports.main, "engine": engine.main, "run": run.main}
+QUESTIONS = {"imports": imports.main, "engine": engine.main, "journal": journal.main, "run": run.main}
 
 
 def main() -> None:

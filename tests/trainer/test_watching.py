@@ -1,0 +1,108 @@
+"""Looking at runs that somebody else drives, leaving runs, and going on with all of them."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from qianfan.emulator import Emulator
+from qianfan.errors import ActionTimeoutError, UnknownRunError
+from qianfan.pipeline import Event
+from qianfan.trainer import DPO, LLMFinetune, Trainer
+from tests.support.clock import JumpClock
+from tests.support.emulated import client_for
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def driven(emulator: Emulator) -> Iterator[LLMFinetune]:
+    """A trainer that a background thread drives, and whose training goes on for ever."""
+    emulator.training.script(after_looks=math.inf, times=1)
+    trainer = LLMFinetune("ERNIE-Speed-8K", 111).start()
+    while not Trainer.list() or "task_id" not in Trainer.describe(trainer.id)["ids"]:
+        pass
+    yield trainer
+    trainer.detach().wait()
+
+
+def left(emulator: Emulator) -> LLMFinetune:
+    """A trainer that was left from inside its own handler."""
+    emulator.training.script(after_looks=math.inf, times=1)
+    trainer = LLMFinetune("ERNIE-Speed-8K", 111, event_handler=lambda event: event.progress and trainer.detach())
+    return trainer.run()
+
+
+def test_leaving_a_run(emulator: Emulator) -> None:
+    trainer = left(emulator)
+    [task] = emulator.tasks.values()
+    assert (task.state, trainer.info()["left_running"], trainer.is_kept) == ("Running", True, True)
+    assert not trainer.is_running
+    assert trainer.detach() is trainer  # without a run nothing happens
+
+
+async def test_watching_until_the_time_is_up(driven: LLMFinetune, emulator: Emulator) -> None:
+    """It drives nothing and sends nothing; the waiting is on the client's clock."""
+    client, seen = client_for(JumpClock()), list[Event]()
+    with pytest.raises(ActionTimeoutError, match="its run goes on"):
+        async for event in Trainer.awatch(driven.id, after=-1, timeout=20.0, client=client):
+            seen.append(event)
+    assert [event.sequence for event in seen] == [event.sequence for event in await Trainer.ahistory(driven.id)]
+    assert (await Trainer.adescribe(driven.id))["driven_by"] == os.getpid()
+    later = seen[-2].sequence
+    with pytest.raises(ActionTimeoutError):
+        async for event in Trainer.awatch(driven.id, after=later, timeout=0.0, client=client):
+            assert event.sequence > later
+    assert emulator.made("task") == 1
+
+
+async def test_watching_what_is_over_or_left_alone(emulator: Emulator) -> None:
+    done = await LLMFinetune("ERNIE-Speed-8K", 111).arun()
+    assert [event async for event in Trainer.awatch(done.id)] == []
+    kinds = [event.kind async for event in DPO.awatch(done.id, after=-1)]
+    assert (kinds[0], kinds[-1]) == ("Preceding", "Done")
+    emulator.training.script(after_looks=math.inf)
+    alone = LLMFinetune("ERNIE-Speed-8K", 111)
+    with pytest.raises(ActionTimeoutError):
+        await alone.arun(timeout=0.2)
+    assert [event async for event in Trainer.awatch(alone.id)] == []
+
+
+async def test_nobody_to_look_at(emulator: Emulator) -> None:
+    with pytest.raises(UnknownRunError, match="trainer list"):
+        await Trainer.adescribe("nobody")
+    with pytest.raises(UnknownRunError, match="trainer list"):
+        async for _ in Trainer.awatch("nobody"):
+            pass
+    assert await Trainer.ahistory("nobody") == []
+
+
+def test_the_blocking_forms(emulator: Emulator) -> None:
+    trainer = LLMFinetune("ERNIE-Speed-8K", 111).run()
+    kept = trainer.events()
+    assert [event.sequence for event in Trainer.watch(trainer.id, after=-1)] == [event.sequence for event in kept]
+    assert [event.sequence for event in Trainer.history(trainer.id)] == [event.sequence for event in kept]
+    steps = Trainer.describe(trainer.id)["steps"]
+    assert [step["step"] for step in steps if step["order"] is None] == ["load", "train", "publish"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals cannot be sent there")
+@pytest.mark.parametrize(("on_interrupt", "states"), [("detach", {"Running"}), ("stop", {"Stopped"})])
+def test_an_interrupt_while_going_on_with_all(on_interrupt: str, states: set[str], emulator: Emulator) -> None:
+    ids = {left(emulator).id, left(emulator).id}
+    looked: set[str] = set()
+
+    def interrupt(event: Event) -> None:
+        if event.progress is not None and event.run_id not in looked:
+            looked.add(event.run_id)
+            if looked == ids:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        Trainer.recover(event_handler=interrupt, on_interrupt=on_interrupt)
+    assert {task.state for task in emulator.tasks.values()} == states
+    assert all(known["driven_by"] is None for known in Trainer.list())
