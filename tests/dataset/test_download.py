@@ -127,7 +127,7 @@ async def test_calls_go_from_export_to_link(emulator: Emulator) -> None:
     await Dataset.aload(qianfan_dataset_id=111, is_download_to_local=True, client=client)
     names = [request.name for request in emulator.requests]
     assert names == ["info", "export", "info", "info", "info", "exportRecord", "GetObject"]
-    assert clock.monotonic() == 14.0
+    assert 0 < clock.monotonic() <= 14.0  # the settings are upper bounds
 
 
 async def test_an_export_is_used_again_until_the_rows_change() -> None:

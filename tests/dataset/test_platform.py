@@ -146,17 +146,6 @@ async def test_a_file_in_the_platforms_form_is_sent_as_it_is(emulator, tmp_path,
     assert told[-1] == (len(sent), len(sent))
 
 
-async def test_the_id_is_noted_before_the_import_starts(emulator):
-    """So that a process that is resumed goes on with the dataset it made."""
-    noted: list[tuple[str, int]] = []
-
-    async def note(dataset_id: str) -> None:
-        noted.append((dataset_id, emulator.count("dataset/import")))
-
-    source = await upload(MemoryDataSource(LINES), UploadTarget(bucket="bucket", name="mine"), noted=note)
-    assert noted == [(source.dataset_id, 0)]
-
-
 async def test_nothing_is_sent_while_a_row_is_wrong(emulator):
     local = Dataset.create_from_pyobj([LINES[0], [{"prompt": "q", "response": [[""]]}], []])
     with pytest.raises(ValidationError) as caught:
