@@ -375,7 +375,7 @@ class Trainer:
         if record is None:
             return {}
         made = {key: value for key, value in self.made_so_far.items() if is_id(key)}
-        return {**ids_in(record.rows), **made}
+        return {**ids_in(dict(record.rows)), **made}  # a copy, since the run may go on in another thread
 
     def _what_is_known(self) -> RunRecord | None:
         return self._flight.record if self._flight is not None else self._record
@@ -1018,13 +1018,16 @@ class Trainer:
         flight = self._flight
         if flight is None:
             return INTERRUPT_PATIENCE
+        # The run is told first: the terminal may be gone, or hold back what is written to it.
         if on_interrupt == "stop":
-            _say(f"Interrupted: stopping {self._where('')}. Ctrl-C again leaves at once.")
+            line = f"Interrupted: stopping {self._where('')}. Ctrl-C again leaves at once."
             self.stop()
+            _say(line)
             return STOP_PATIENCE
         way_back = f" Come back with {self._come_back()}" if tell_way_back else ""
-        _say(f"Interrupted: {self._where(' goes on')}.{way_back}")
+        line = f"Interrupted: {self._where(' goes on')}.{way_back}"
         self.detach()
+        _say(line)
         return INTERRUPT_PATIENCE
 
     def _where(self, fate: str) -> str:
@@ -1065,8 +1068,9 @@ def _checked_id(id: str) -> str:
 
 
 def _say(line: str) -> None:
-    """Tell the person at the terminal, who may have logging switched off."""
-    sys.stderr.write(f"{line}\n")
+    """Tell the person at the terminal, who may have logging switched off; nothing where there is none any more."""
+    with suppress(OSError, ValueError):
+        sys.stderr.write(f"{line}\n")
 
 
 class LLMFinetune(Trainer):
