@@ -1069,7 +1069,7 @@ def _checked_id(id: str) -> str:
 
 def _say(line: str) -> None:
     """Tell the person at the terminal, who may have logging switched off; nothing where there is none any more."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, AttributeError):  # gone, closed, or None in a process that never had one
         sys.stderr.write(f"{line}\n")
 
 

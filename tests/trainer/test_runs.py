@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import itertools
 import json
 import math
+import signal
 import sys
 import threading
 from contextlib import aclosing
@@ -371,6 +374,41 @@ def test_wait_with_a_limit(emulator: Emulator) -> None:
     trainer.wait()
 
 
+class Gone(io.StringIO):
+    """A terminal that was closed."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+
+def _closed() -> io.StringIO:
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize("make_stderr", [Gone, _closed, lambda: None], ids=["gone", "closed", "none"])
+@pytest.mark.parametrize(("on_interrupt", "state"), [("detach", "Running"), ("stop", "Stopped")])
+def test_an_interrupt_does_its_work_although_nobody_can_be_told(
+    on_interrupt: Any, state: str, make_stderr: Any, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator.training.script(after_looks=math.inf)
+    interrupts = itertools.count()
+
+    def interrupt(event: Event) -> None:
+        if event.progress is not None and next(interrupts) == 0:
+            signal.raise_signal(signal.SIGINT)
+
+    trainer = LLMFinetune(MODEL, 111, event_handler=interrupt)
+    monkeypatch.setattr(sys, "stderr", make_stderr())
+    with pytest.raises(KeyboardInterrupt) as caught:
+        trainer.run(on_interrupt=on_interrupt)
+    assert caught.value.__cause__ is None
+    [task] = emulator.tasks.values()
+    assert task.state == state
+    assert not trainer.is_running
+
+
 def test_wait_raises_what_the_run_raised(emulator: Emulator) -> None:
     emulator.training.script(ends="Failed")
     with pytest.raises(TrainJobFailedError):
@@ -503,6 +541,22 @@ async def test_an_order_that_is_on_its_way_is_not_lost_by_stopping(on_cancel: st
     [task] = emulator.tasks.values()
     assert task.state == ("Stopped" if on_cancel == "stop" else "Running")
     assert trainer.info()["task_id"] == task.id
+
+
+async def test_what_exists_is_listed_before_the_end(emulator: Emulator) -> None:
+    """So it is after a crash as well: nothing has to be written at the end."""
+    listed: list[dict[str, Any]] = []
+
+    async def look(event: Event) -> None:
+        if event.action_class.__name__ == "DeployAction" and event.action_state is ActionState.Preceding:
+            listed.extend(await LLMFinetune.alist())
+
+    emulator.deployment.script(after_looks=3)
+    trainer = await LLMFinetune(MODEL, 111, deploy_config=CHAT, event_handler=look).arun()
+    [known] = listed
+    assert known["id"] == trainer.id
+    for key in ("job_id", "task_id", "model_id", "model_set_id"):
+        assert known["ids"][key] == trainer.output[key]
 
 
 async def test_nothing_is_uploaded_for_a_run_that_the_platform_will_refuse(emulator: Emulator, tmp_path: Any) -> None:
