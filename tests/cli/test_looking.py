@@ -183,14 +183,13 @@ def test_watching_to_the_end(emulator: Emulator, capsys: Capture) -> None:
     assert (end["kind"], end["trainer"]["id"], end["trainer"]["run_status"]) == ("end", trainer.id, "done")
 
 
-def test_only_what_is_new(emulator: Emulator, capsys: Capture) -> None:
-    with under_way(emulator, looks=60) as trainer:
-        begun = Trainer.history(trainer.id)[-1].sequence
-        assert qianfan("trainer", "watch", "--trainer-id", trainer.id, "--json") == 0
-    *events, end = json_lines(capsys)
-    assert all(event["sequence"] > begun for event in events)
-    assert [event["sequence"] for event in events] == sorted(event["sequence"] for event in events)
-    assert (events[-1]["kind"], end["kind"]) == ("Done", "end")
+def test_what_was_before_is_shown_on_request(emulator: Emulator, capsys: Capture) -> None:
+    with under_way(emulator) as trainer:
+        command = ["trainer", "watch", "--trainer-id", trainer.id, "--timeout", "0.1", "--json"]
+        assert qianfan(*command) == 124
+        assert [event for event in json_lines(capsys) if event["kind"] == "Preceding"] == []
+        assert qianfan(*command, "--from-start") == 124
+        assert [event["sequence"] for event in json_lines(capsys)][:3] == [0, 1, 2]
 
 
 def test_watching_a_run_that_fails(emulator: Emulator, capsys: Capture) -> None:
