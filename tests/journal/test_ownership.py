@@ -276,20 +276,19 @@ async def in_child(shared, record):
     print(anew is not shared, anew.worker.id != shared.worker.id, anew.worker.pid == os.getpid())
     print((await claim(anew, "r")).record, (await claim(anew, "q")).record)
     os.write(told, b"x")
-    os.read(ended, 1)
+    while os.getppid() == parent_pid:
+        await anyio.sleep(0)
     print((await claim(anew, "r")).record is not None, (await claim(anew, "q")).record is not None, flush=True)
 
 shared, found, _ = anyio.run(parent)
 asked, told = os.pipe()
-ended, alive = os.pipe()
+parent_pid = os.getpid()
 if os.fork() == 0:
-    os.close(alive)
     anyio.run(in_child, shared, found.record)
 else:
-    os.close(ended)
     os.read(asked, 1)
     anyio.run(found.record.write, {"buy.job": INTENT})
-    os._exit(0)  # as a kill would end it; the other end of the pipe sees it
+    os._exit(0)  # as a kill would end it
 """
 
 
@@ -299,4 +298,48 @@ def test_a_forked_child_shares_nothing_and_keeps_nobody_alive(path: Path) -> Non
     assert printed == ["True"] * 3 + ["True"] * 3 + ["None"] * 2 + ["True"] * 2
     connection = open_file(path)
     assert connection.execute("SELECT run, node FROM node").fetchall() == [("r", "buy.job")]
+    connection.close()
+
+
+_FORKED_IN_MID_COMMIT = """
+import os, sys, threading, warnings
+from pathlib import Path
+import anyio
+from qianfan.journal import open_journal
+from tests.journal.asking import INTENT, claim
+
+warnings.simplefilter("ignore", DeprecationWarning)
+path = Path(sys.argv[1])
+has_begun, is_over = threading.Event(), threading.Event()
+
+async def write_on_and_on():
+    record = (await claim(await open_journal(path))).record
+    has_begun.set()
+    while not is_over.is_set():
+        await record.write({"buy.job": INTENT})
+
+async def in_child(number):
+    record = (await claim(await open_journal(path), f"child {number}")).record
+    await record.write({"buy.job": INTENT})
+
+writing = threading.Thread(target=anyio.run, args=(write_on_and_on,))
+writing.start()
+has_begun.wait()
+children = []
+for number in range(12):
+    children.append(os.fork())
+    if children[-1] == 0:
+        anyio.run(in_child, number)
+        os._exit(7)
+print([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children])
+is_over.set()
+writing.join()
+"""
+
+
+@posix_only
+def test_a_fork_in_the_middle_of_commits_leaves_no_lock_to_the_child(path: Path) -> None:
+    assert run_python(_FORKED_IN_MID_COMMIT, path).strip() == str([7] * 12)
+    connection = open_file(path)
+    assert connection.execute("SELECT count(*) FROM node").fetchall() == [(13,)]
     connection.close()
