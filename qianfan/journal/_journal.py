@@ -33,7 +33,10 @@ from qianfan.journal._writer import CLOSE_PATIENCE, InlineWriter, ThreadWriter, 
 from qianfan.pipeline._events import ActionState, Event
 from qianfan.pipeline._record import Claim, Glance, Phase, Renew, Row, RunStatus, action_of
 
-_ENDED: Final = (RunStatus.DONE.value, RunStatus.FAILED.value, RunStatus.CANCELLED.value)
+_ALL_ENDED: Final = "SELECT id FROM run WHERE status IN ('done', 'failed', 'cancelled')"
+
+_MOST_IN_MEMORY: Final = 1000
+"""Ended runs that a journal in memory holds; a process that runs for months must not grow with each of them."""
 
 EXIT_PATIENCE: Final = 0.5
 """Seconds that the end of a process may wait for what is queued."""
@@ -56,6 +59,7 @@ class SqliteJournal:
         self._active: dict[str, int] = {}
         self._lock = threading.Lock()
         self._busy_seconds = busy_seconds
+        self.is_closed = False
         self.writer: Writer = ThreadWriter(path, self._open) if path is not None else InlineWriter(self._open())
         _living.add(self)
 
@@ -118,6 +122,7 @@ class SqliteJournal:
 
         patience: seconds to wait for that.
         """
+        self.is_closed = True
         self.writer.close(patience)
         self.worker.end()
 
@@ -159,6 +164,8 @@ class SqliteJournal:
                 "SELECT status, fingerprint, owner, epoch, cancel FROM run WHERE id=?", (run_id,)
             ).fetchone()
             if found is None:
+                if not self.survives:
+                    self._forget(connection, f"{_ALL_ENDED} ORDER BY updated DESC LIMIT -1 OFFSET {_MOST_IN_MEMORY}")
                 connection.execute(
                     "INSERT INTO run VALUES(?,?,?,'open',?,1,NULL,?,?)",
                     (run_id, text, fingerprint, self.worker.id, now, now),
@@ -300,7 +307,7 @@ class SqliteJournal:
                     datetime.fromtimestamp(updated, timezone.utc),
                     driven_by=pid if driven else None,
                     host=host,
-                    wants_stop=cancel is not None and status not in _ENDED,
+                    wants_stop=cancel is not None and RunStatus(status) in (RunStatus.OPEN, RunStatus.HELD),
                     rows=rows_of(connection, id),
                     recent=self._recent(connection, id),
                 )
@@ -396,7 +403,7 @@ class SqliteJournal:
                 node=chosen,
             )
             error.decided = True
-            decided = row.with_(phase=Phase.FAILED, error={**facts_of(error), "decided": True})
+            decided = row.with_(phase=Phase.FAILED, error=facts_of(error))
         else:
             decided = row.with_(phase=Phase.STARTED, error=None, retiring=None)
         put_row(connection, run_id, chosen, values_of(decided))
@@ -447,12 +454,15 @@ class SqliteJournal:
     # --- in and out -----------------------------------------------------------------------------------------
 
     async def put(self, run_id: str, *, spec: Mapping[str, Any], fingerprint: str, rows: Mapping[str, Row]) -> bool:
-        """Bring in a run that was known elsewhere, unless there is one of that id; whether it was brought in."""
+        """Bring in a run that was known elsewhere, unless there is one of that id; whether it was brought in.
+
+        It counts as ended, so that it is gone on with when somebody asks for it, and not by whoever recovers runs.
+        """
 
         def change(connection: sqlite3.Connection) -> bool:
             now = self.now()
             made = connection.execute(
-                "INSERT OR IGNORE INTO run VALUES(?,?,?,'open',NULL,0,NULL,?,?)",
+                "INSERT OR IGNORE INTO run VALUES(?,?,?,'cancelled',NULL,0,NULL,?,?)",
                 (run_id, json.dumps(spec, ensure_ascii=False), fingerprint, now, now),
             )
             if made.rowcount != 1:
@@ -468,15 +478,17 @@ class SqliteJournal:
 
         def change(connection: sqlite3.Connection) -> int:
             limit = self.now() - older_than.total_seconds()
-            ended = f"status IN ({', '.join('?' * len(_ENDED))}) AND updated<?"
-            found = connection.execute(f"SELECT id FROM run WHERE {ended}", (*_ENDED, limit)).fetchall()  # noqa: S608
-            for [id] in found:
-                for table in ("event", "cursor"):
-                    connection.execute(f"DELETE FROM {table} WHERE run=?", (id,))  # noqa: S608
-                connection.execute("DELETE FROM run WHERE id=?", (id,))
-            return len(found)
+            return self._forget(connection, f"{_ALL_ENDED} AND updated<?", limit)
 
         return await self.writer.write(change)
+
+    @staticmethod
+    def _forget(connection: sqlite3.Connection, which: str, *values: float) -> int:
+        found = connection.execute(which, values).fetchall()
+        connection.executemany("DELETE FROM event WHERE run=?", found)
+        connection.executemany("DELETE FROM cursor WHERE run=?", found)
+        connection.executemany("DELETE FROM run WHERE id=?", found)
+        return len(found)
 
 
 # --- one journal for each file and process ---------------------------------------------------------------------
@@ -491,9 +503,10 @@ class _Shelf:
 
     def at(self, path: Path | None) -> SqliteJournal:
         with self._lock:
-            if path not in self._open:
-                self._open[path] = SqliteJournal(path)
-            return self._open[path]
+            known = self._open.get(path)
+            if known is None or known.is_closed:
+                known = self._open[path] = SqliteJournal(path)
+            return known
 
     def drop(self, journal: SqliteJournal) -> None:
         with self._lock:

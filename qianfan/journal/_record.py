@@ -45,10 +45,6 @@ class JournalRecord(RunRecord):
         self._progress: dict[str, float] = {}
         self._kept_up_to = first_sequence - 1
 
-    @property
-    def keeps_events(self) -> bool:
-        return True
-
     # --- changes --------------------------------------------------------------------------------------------
 
     async def write(
@@ -92,8 +88,8 @@ class JournalRecord(RunRecord):
             raise LeaseLost(
                 f"run {self.run_id!r} was taken over by another process; this one drops it. Nothing more is sent"
             )
-        [wanted] = connection.execute("SELECT cancel FROM run WHERE id=?", (self.run_id,)).fetchone()
-        return wanted  # type: ignore[no-any-return]
+        wanted: tuple[Stop | None] = connection.execute("SELECT cancel FROM run WHERE id=?", (self.run_id,)).fetchone()
+        return wanted[0]
 
     def _hear_of_stop(self, wanted: Stop | None) -> None:
         if wanted is None or self.cancel is not None:

@@ -24,8 +24,8 @@ from qianfan.pipeline._action import Action, Context, OnCancel, RunState, new_id
 from qianfan.pipeline._adapter import BaseAction, adapt
 from qianfan.pipeline._events import ActionState, AnyHandler, Event, EventBus, as_handlers, consumer_of, feed
 from qianfan.pipeline._plan import FROM_INPUT, fingerprint, made_by, mermaid, plan, predecessors
-from qianfan.pipeline._purchases import Terms
-from qianfan.pipeline._record import Claim, Glance, Journal, Phase, Renew, Row, RunRecord, RunStatus
+from qianfan.pipeline._purchases import HOLD, Terms
+from qianfan.pipeline._record import Claim, Glance, Journal, Renew, Row, RunRecord, RunStatus
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
@@ -350,13 +350,14 @@ class Run(Generic[Made]):
         """Tell what the driving process writes down; False when it is gone and the run is not over."""
         for feeding in self._feeding:
             feeding.begin()  # whoever drives the run sees to it that nothing is missed
+        failure: BaseException | None = None
         while True:
             glance = await attempt.glance(self, after)
             for event in glance.events:
                 self._state.bus.relay(event)
-                after = event.sequence
+                after, failure = event.sequence, event.exception or failure
             if glance.status is not RunStatus.OPEN:
-                self._take_over_end(glance)
+                self._take_over_end(glance, failure)
                 return True
             if not glance.is_driven:
                 return False
@@ -367,7 +368,7 @@ class Run(Generic[Made]):
         self._made = cast(Made, stored(self.action, self._state.record))
         self.stopped = self._cut_short = False
 
-    def _take_over_end(self, glance: Glance) -> None:
+    def _take_over_end(self, glance: Glance, failure: BaseException | None) -> None:
         if glance.status is RunStatus.DONE:
             self._take_stored(glance.rows)
             return
@@ -376,11 +377,10 @@ class Run(Generic[Made]):
         if glance.status is RunStatus.CANCELLED:
             self.stopped = True
             return
-        errors = [row.error for row in glance.rows.values() if row.error is not None and row.phase in _BAD_PHASES]
-        raise revived(errors[0]) if errors else InternalError(f"run {self.id} ended as {glance.status.value}")
+        # A run is held by the order that needs a decision; its error is told a moment later.
+        held_by = [row.error for row in glance.rows.values() if row.is_dirty and row.error is not None]
+        raise failure or (revived(held_by[0]) if held_by else InternalError(f"run {self.id} {glance.status.value}"))
 
-
-_BAD_PHASES = (Phase.FAILED, Phase.UNCERTAIN)
 
 FOLLOW_SECONDS = 0.5
 """How often somebody who follows a run looks for news of it."""
@@ -471,7 +471,7 @@ async def start(
     renew: Renew | None = None,
     keep: Collection[str] = (),
     take_over: bool = False,
-    terms: Terms = Terms(),  # noqa: B008  # frozen
+    terms: Terms = HOLD,
 ) -> AsyncGenerator[Run[Made], None]:
     """Run an action, usually a pipeline, beside the block; leaving the block waits for its end.
 

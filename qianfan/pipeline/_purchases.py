@@ -66,6 +66,10 @@ class Terms:
     settle: float = SETTLE_SECONDS
 
 
+HOLD = Terms()
+"""Ask a person."""
+
+
 @dataclass(frozen=True)
 class Receipt:
     """What an order made: its id on the platform, and what else the answer said, as JSON values."""
@@ -170,7 +174,7 @@ class Purchases:
         run_id: str,
         action_id: str,
         clock: Clock,
-        terms: Terms = Terms(),  # frozen
+        terms: Terms = HOLD,
         is_lone: bool = False,
     ) -> None:
         self._record = record
@@ -265,8 +269,9 @@ class _Order:
         _faults.point(f"{self._purchase.kind}.{name}")
 
     async def ensure(self) -> Receipt:
-        if self._row.error is not None and self._row.error.get("decided"):
-            raise revived(self._row.error)
+        given_up = revived(self._row.error) if self._row.error is not None else None
+        if isinstance(given_up, OutcomeUnknownError) and given_up.decided:
+            raise given_up
         if self._row.attempt == 0 and not self._row.is_dirty:
             before = await self._purchase.before()
             if before is not None:

@@ -139,11 +139,6 @@ class RunRecord:
         """The orders that were placed: (row name, row)."""
         return ((node, row) for node, row in self.rows.items() if "." in node)
 
-    @property
-    def keeps_events(self) -> bool:
-        """Whether events that are handed over are kept."""
-        return False
-
     # --- changes --------------------------------------------------------------------------------------------
 
     async def write(

@@ -38,12 +38,14 @@ from qianfan._transport import Client, default_client
 from qianfan.config import Settings, default_settings
 from qianfan.errors import (
     ActionTimeoutError,
+    AuthError,
     InternalError,
     InvalidArgumentError,
     JournalError,
     NotImplmentError,
     UnknownRunError,
     describe,
+    is_retryable,
 )
 from qianfan.journal import RunFacts, SqliteJournal
 from qianfan.model import Model
@@ -113,6 +115,10 @@ STOP_PATIENCE = 15.0
 """Seconds that Ctrl-C with on_interrupt="stop" may take to stop the remote task."""
 
 
+_KINDS: dict[str, type[Trainer]] = {}
+"""Every kind of trainer by the name that runs are kept under, those of users included once their module is imported."""
+
+
 class Trainer:
     """What all trainers share: a pipeline, its runs, and what became of them.
 
@@ -133,6 +139,10 @@ class Trainer:
     mode: ClassVar[TrainMode] = TrainMode.SFT
     template: ClassVar[DataTemplateType] = DataTemplateType.NonSortedConversation
     publishes: ClassVar[bool] = True
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        _KINDS[cls.__name__] = cls
 
     def __init__(
         self,
@@ -631,7 +641,8 @@ class Trainer:
     ) -> Self:
         kind = _KINDS.get(str(spec.get("kind")))
         if kind is None or not issubclass(kind, cls):
-            raise InvalidArgumentError(f"that is a {spec.get('kind')!r}, not a {cls.__name__}")
+            hint = "" if kind is not None else "; import the module that defines it first"
+            raise InvalidArgumentError(f"that is a {spec.get('kind')!r}, not a {cls.__name__}{hint}")
         trainer = kind(**revived_arguments(spec["arguments"]), client=client, event_handler=handlers)
         trainer._known_rows, trainer._record = dict(rows), RunRecord(rows)
         if is_complete(rows, [action.id for action in trainer.actions]):
@@ -792,6 +803,8 @@ class Trainer:
                     await trainer.aresume(timeout=timeout, on_interrupt=on_interrupt)
                 except Exception as error:
                     logger.warning("run %s could not be gone on with: %s", id, describe(error))
+                    if isinstance(error, AuthError) or is_retryable(error):
+                        begun.discard(id)  # what was in its way may have passed when the runs are looked at next
 
         async def interrupted() -> IdList:
             found = await (await journal_to_read(settings)).runs(statuses=[RunStatus.OPEN])
@@ -902,12 +915,6 @@ class Trainer:
     def _settings(self) -> Settings:
         return self._client.settings if self._client is not None else default_settings()
 
-    def _client_for(self, retry_count: int | None, backoff_factor: float | None) -> Client:
-        client = self._client if self._client is not None else default_client()
-        changes = {"console_api_retry_count": retry_count, "console_api_retry_backoff_factor": backoff_factor}
-        changes = {name: value for name, value in changes.items() if value is not None}
-        return client.with_settings(**changes) if changes else client
-
     def _claim(self) -> None:
         """One run at a time, whoever starts it from wherever: two would order everything twice."""
         with self._guard:
@@ -953,6 +960,10 @@ class Trainer:
             await self._fly(client, wishes)
         except Exception as error:
             self.result = [TrainResult(error=error)]
+            raise
+        except BaseException:  # a cancellation
+            if self._flight is not None and self._flight.left_running:
+                logger.warning("%s. Come back with %s", self._where(" goes on"), self._come_back())
             raise
         finally:
             if self._flight is not None:
@@ -1101,6 +1112,3 @@ class DPO(Trainer):
 
     mode = TrainMode.DPO
     template = DataTemplateType.PromptChosenRejected
-
-
-_KINDS: dict[str, type[Trainer]] = {kind.__name__: kind for kind in (LLMFinetune, PostPreTrain, DPO)}

@@ -45,6 +45,7 @@ from qianfan.pipeline import (
     RunStatus,
     start,
 )
+from qianfan.pipeline._record import Claim
 from tests.pipeline.shop import Answer, Shop, without_effect
 from tests.support.clock import JumpClock
 
@@ -742,6 +743,21 @@ async def test_old_runs_are_known_by_when_they_were_last_touched(path: Path, wor
     journal.close()
 
 
+async def test_memory_holds_so_many_ended_runs_and_all_others(world: World) -> None:
+    journal = SqliteJournal()
+    for number in range(1002):
+        await journal.put(f"r{number}", spec={}, fingerprint="f", rows={"a": Row(Phase.DONE)})
+    assert (await ask_to_drive(journal, "first")).record is not None
+    assert (await ask_to_drive(journal, "second")).record is not None
+    assert [len(await journal.runs(statuses=[status])) for status in (RunStatus.OPEN, RunStatus.CANCELLED)] == [2, 1000]
+    assert await ask(journal, "SELECT count(*) FROM node") == [(1000,)]
+    journal.close()
+
+
+async def ask_to_drive(journal: SqliteJournal, run_id: str) -> Claim:
+    return await journal.claim(run_id, spec={}, fingerprint="f", kinds={})
+
+
 class WallClock(JumpClock):
     """A clock whose date a test sets."""
 
@@ -758,7 +774,7 @@ async def test_a_run_that_was_known_elsewhere_is_brought_in_once(journal: Sqlite
     assert await journal.put("r", spec={"from": "a file"}, fingerprint=known, rows=rows)
     assert not await journal.put("r", spec={}, fingerprint="x", rows={})
     facts = await journal.run("r")
-    assert (facts.spec, facts.status, facts.rows) == ({"from": "a file"}, RunStatus.OPEN, rows)
+    assert (facts.spec, facts.status, facts.rows) == ({"from": "a file"}, RunStatus.CANCELLED, rows)
     world.log.clear()
     flight = await go(journal, world)
     assert flight.output["use"] == Used("elsewhere")

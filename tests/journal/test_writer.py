@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sqlite3
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -288,8 +289,10 @@ async def test_closing_does_not_wait_for_ever(path: Path, gate: Gate) -> None:
     writer.post(gate)
     await gate.reached()
     writer.close(patience=0.01)
+    assert threading.active_count() > 1  # it is still at work, and nobody waits for it
     gate.open()
     writer.close()
+    assert [thread.name for thread in threading.enumerate() if thread.name == "qianfan-journal"] == []
 
 
 @pytest.mark.parametrize("kind", ["file", "memory"])
@@ -323,8 +326,10 @@ async def test_memory_is_let_go_of_without_being_closed() -> None:
     """No warning of an open connection, which Python gives from 3.13 on."""
     journal: Any = SqliteJournal()
     await journal.ready()
+    gone = weakref.ref(journal)
     del journal
     gc.collect()
+    assert gone() is None
 
 
 async def test_errors_of_sqlite_are_typed_in_memory_too() -> None:

@@ -7,6 +7,8 @@ import os
 import signal
 from collections.abc import Iterator
 
+import anyio
+import anyio.from_thread
 import pytest
 
 from qianfan.emulator import Emulator
@@ -106,3 +108,64 @@ def test_an_interrupt_while_going_on_with_all(on_interrupt: str, states: set[str
         Trainer.recover(event_handler=interrupt, on_interrupt=on_interrupt)
     assert {task.state for task in emulator.tasks.values()} == states
     assert all(known["driven_by"] is None for known in Trainer.list())
+
+
+async def test_a_trainer_that_was_only_saved_is_not_begun_by_recovering(emulator: Emulator) -> None:
+    """Somebody has to ask for what costs money."""
+    trainer = LLMFinetune("ERNIE-Speed-8K", 111)
+    await trainer.asave()
+    assert await LLMFinetune.arecover() == {}
+    assert emulator.made("task") == 0
+    await (await LLMFinetune.aload(trainer.id)).arun()
+    assert emulator.made("task") == 1
+
+
+class OfMine(LLMFinetune):
+    """A user's own kind of trainer."""
+
+
+async def test_trainers_of_a_kind_of_ones_own_are_come_back_to(emulator: Emulator) -> None:
+    trainer = await OfMine("ERNIE-Speed-8K", 111).arun()
+    assert type(await Trainer.aload(trainer.id)) is OfMine
+    assert [known["id"] for known in await OfMine.alist()] == [trainer.id]
+    assert await DPO.alist() == []
+
+
+async def test_recovering_tries_again_what_could_not_go_on(emulator: Emulator) -> None:
+    """A refused key ends an attempt, not the run; whoever serves goes on when it is right again."""
+    trainer = left(emulator)
+    [task] = emulator.tasks.values()
+    task.work.after_looks = 0
+    emulator.faults.add("DescribeFineTuningTask", status=403, code="InvalidAccessKeyId", message="no")
+    over = anyio.Event()
+
+    def hear(event: Event) -> None:
+        if event.action_class is not None and event.action_class.__name__ == "Pipeline" and event.kind == "Done":
+            anyio.from_thread.run_sync(over.set)
+
+    async with anyio.create_task_group() as group:
+
+        async def serve() -> None:
+            await LLMFinetune.arecover(every=0.01, event_handler=hear)
+
+        group.start_soon(serve)
+        await over.wait()
+        group.cancel_scope.cancel()
+    assert (await Trainer.adescribe(trainer.id))["run_status"] == "done"
+    assert emulator.made("task") == 1
+
+
+async def test_a_cancelled_run_says_how_to_come_back(emulator: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+    emulator.training.script(after_looks=math.inf, times=1)
+    training = anyio.Event()
+
+    async def hear(event: Event) -> None:
+        if event.progress is not None:
+            training.set()
+
+    trainer = LLMFinetune("ERNIE-Speed-8K", 111, event_handler=hear)
+    async with anyio.create_task_group() as group:
+        group.start_soon(trainer.arun)
+        await training.wait()
+        group.cancel_scope.cancel()
+    assert f"qianfan trainer resume --trainer-id {trainer.id}" in caplog.text
