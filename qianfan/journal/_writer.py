@@ -81,11 +81,13 @@ class _Item(Generic[T]):
 class ThreadWriter:
     """Writes to a file, on a thread of its own that begins with the first change.
 
+    changes, commits: how many there were so far.
     open: opens the database, on that thread; its error is the error of the changes that were to be made then, and the
         next ones try it again.
     """
 
     def __init__(self, path: Path, open: Callable[[], sqlite3.Connection]) -> None:
+        self.changes = 0
         self.commits = 0
         self._path = path
         self._open = open
@@ -185,6 +187,7 @@ class ThreadWriter:
                 _fail(items, error if isinstance(error, JournalError) else self._typed(error))
                 return
         self._commit(self._connection, items)
+        self.changes += len(items)
         self.commits += 1
 
     def _commit(self, connection: sqlite3.Connection, items: list[_Item[Any]]) -> None:

@@ -963,7 +963,7 @@ class Trainer:
             raise
         except BaseException:  # a cancellation
             if self._flight is not None and self._flight.left_running:
-                logger.warning("%s. Come back with %s", self._where(" goes on"), self._come_back())
+                logger.info("%s. Come back with %s", self._where(" goes on"), self._come_back())
             raise
         finally:
             if self._flight is not None:

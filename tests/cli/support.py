@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from qianfan.cli import main
 from qianfan.config import get_config
 from qianfan.emulator import Emulator
 from qianfan.errors import QianfanError
-from qianfan.trainer import LLMFinetune, Trainer
+from qianfan.trainer import LLMFinetune
 
 MODEL_AND_DATA = ["--train-type", "ERNIE-Speed-8K", "--dataset-id", "111"]
 
@@ -78,11 +79,11 @@ def _ended(trainer: LLMFinetune) -> str:
 def under_way(emulator: Emulator, looks: float = math.inf) -> Iterator[LLMFinetune]:
     """A trainer that this process drives in the background. looks: how many see it train."""
     emulator.training.script(after_looks=looks, times=1)
-    trainer = LLMFinetune("ERNIE-Speed-8K", 111)
+    training = threading.Event()
+    trainer = LLMFinetune("ERNIE-Speed-8K", 111, event_handler=lambda event: event.progress and training.set())
     trainer.start()
     try:
-        while not Trainer.list() or "task_id" not in Trainer.describe(trainer.id)["ids"]:
-            pass
+        assert training.wait(60)
         yield trainer
     finally:
         trainer.detach()

@@ -75,7 +75,7 @@ def test_a_file_that_is_no_journal(command: list[str], cache: Path, capsys: Capt
 
 @pytest.mark.skipif(
     os.name == "nt" or (hasattr(os, "getuid") and os.getuid() == 0),
-    reason="root may write anywhere; tests/crashes gives its privileges up first",
+    reason="root may write anywhere",
 )
 def test_a_journal_that_is_read_only(cache: Path, capsys: Capture) -> None:
     cache.mkdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import threading
 from collections.abc import Iterator
 
 import anyio
@@ -25,9 +26,9 @@ pytestmark = pytest.mark.anyio
 def driven(emulator: Emulator) -> Iterator[LLMFinetune]:
     """A trainer that a background thread drives, and whose training goes on for ever."""
     emulator.training.script(after_looks=math.inf, times=1)
-    trainer = LLMFinetune("ERNIE-Speed-8K", 111).start()
-    while not Trainer.list() or "task_id" not in Trainer.describe(trainer.id)["ids"]:
-        pass
+    training = threading.Event()
+    trainer = LLMFinetune("ERNIE-Speed-8K", 111, event_handler=lambda event: event.progress and training.set()).start()
+    assert training.wait(60)
     yield trainer
     trainer.detach().wait()
 
@@ -164,6 +165,7 @@ async def test_a_cancelled_run_says_how_to_come_back(emulator: Emulator, caplog:
             training.set()
 
     trainer = LLMFinetune("ERNIE-Speed-8K", 111, event_handler=hear)
+    caplog.set_level("INFO", "qianfan")
     async with anyio.create_task_group() as group:
         group.start_soon(trainer.arun)
         await training.wait()
