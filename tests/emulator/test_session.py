@@ -63,7 +63,7 @@ def test_entering_twice_is_refused() -> None:
         emulator.__enter__()
 
 
-@pytest.mark.parametrize(("pace", "interval"), [("instant", 0.0), ("demo", 0.2), (30, 1.5), (0.1, 0.05), (3600, 2.0)])
+@pytest.mark.parametrize(("pace", "interval"), [("instant", 0.005), ("demo", 0.2), (30, 1.5), (0.1, 0.05), (3600, 2.0)])
 def test_settings(pace: str | float, interval: float | None) -> None:
     emulator = Emulator(pace, access_key="my-key", secret_key="my-secret")
     settings = emulator.settings
