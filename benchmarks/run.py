@@ -36,7 +36,7 @@ def report(where: str, client: Client) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["QIANFAN_CACHE_DIR"] = folder
-        with Emulator(pace="instant"):
+        with Emulator(engine="scripted"):
             report("in process", Client())
         with running(pace="instant") as served:
             settings = {name.lower(): value for name, value in served.settings.items()}

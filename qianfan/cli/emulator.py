@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -22,15 +24,57 @@ def emulator() -> None:
     ...
 
 
+def by_name(values: list[str] | None) -> dict[str, str]:
+    """`NAME=VALUE` as an entry, a value alone as the one for all names."""
+    pairs = [_NAMED.fullmatch(value) for value in values or ()]
+    return {pair["name"] or "": pair["value"] for pair in pairs if pair is not None}
+
+
+_NAMED = re.compile(r"(?:(?P<name>[^=/\\]+)=)?(?P<value>.+)", re.DOTALL)
+
+
 @app.command(epilog=_EXAMPLE)
 def serve(
     host: Annotated[
         str, typer.Option(help="Where to listen. Other hosts than this one need --allow-remote.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8100,
-    engine: Annotated[str, typer.Option(help="What trains: 'scripted' simulates.")] = "scripted",
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help="What trains: tiny learns rows by heart, hf trains Hugging Face models, command runs another trainer, "
+            "scripted only simulates. Left out: hf with --base, command with --command, else tiny.",
+            show_default=False,
+        ),
+    ] = None,
+    base: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Folder of a pretrained model, or NAME=FOLDER for one of the platform's models; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    command: Annotated[
+        str | None,
+        typer.Option(
+            help="An outside trainer, for example 'llamafactory-cli train {config}'.",
+            show_default=False,
+        ),
+    ] = None,
+    serve_at: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="OpenAI-style address that answers in place of deployed models, or NAME=ADDRESS; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="tiny: use hyper-parameters as asked for, without calibration.")
+    ] = False,
+    at_once: Annotated[int, typer.Option(help="Trainings at the same time; the others wait.", min=1)] = 1,
     pace: Annotated[
-        str, typer.Option(help="instant, demo (a run in about 8 s), or the seconds of a training.")
+        str,
+        typer.Option(help="Of what is not computed: instant, demo, or the seconds of a scripted training."),
     ] = "demo",
     data_dir: Annotated[
         Path | None, typer.Option(help="Folder that keeps the state between starts.", show_default=False)
@@ -44,14 +88,23 @@ def serve(
     ] = False,
 ) -> None:
     """Serve until Ctrl-C. Prints the variables that point a client here."""
+    from qianfan.emulator import engine_options
     from qianfan.emulator.server import serve as serve_emulator
 
+    options = engine_options(
+        engine,
+        base=by_name(base),
+        strict=strict,
+        command=shlex.split(command or ""),
+        serve_at=by_name(serve_at),
+        at_once=at_once,
+    )
     try:
         serve_emulator(
             host,
             port,
             pace=pace,
-            engine=engine,
+            options=options,
             access_key=access_key,
             secret_key=secret_key,
             data_dir=data_dir,

@@ -37,6 +37,7 @@ from qianfan.emulator.records import (
 from qianfan.emulator.scans import Scan
 from qianfan.emulator.shelf import Shelf
 from qianfan.emulator.templates import Template, template_of
+from qianfan.emulator.works import Works
 
 R = TypeVar("R", bound=Record)
 
@@ -73,6 +74,7 @@ class Keys:
 class Account:
     """Everything one account owns, and what it needs to make more of it.
 
+    works: who trains, publishes and serves; set by whoever makes the account.
     seed: drives ids and simulated numbers, so that two emulators given the same calls answer alike.
     """
 
@@ -85,6 +87,7 @@ class Account:
         keys: Keys | None = None,
         seed: int = 0,
     ) -> None:
+        self.works: Works
         self.clock = clock
         self.stages = stages
         self.blobs = blobs
@@ -200,6 +203,7 @@ class Account:
         self.deleted_jobs.clear()
         self.buckets = Buckets()
         self._blob_cache.clear()
+        self.works.clear()
         self.touch()
 
     def restart_ids(self) -> None:

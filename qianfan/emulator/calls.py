@@ -11,6 +11,7 @@ from qianfan.emulator.account import Account
 from qianfan.emulator.checks import Body
 from qianfan.emulator.refusals import invalid
 from qianfan.emulator.wire import Request
+from qianfan.emulator.works import Reply
 
 T = TypeVar("T")
 
@@ -18,17 +19,20 @@ _BEIJING = timezone(timedelta(hours=8))
 _LARGEST_PAGE = 100
 
 
-@dataclass(frozen=True)
+@dataclass
 class Call:
     """One admitted call.
 
     args: the variable parts of the path, for example the endpoint of a model call.
+    reply: what a model says to it, begun before the call is carried out; text: all it says, unless it is streamed.
     """
 
     account: Account
     request: Request
     body: Body
     args: dict[str, str]
+    reply: Reply | None = None
+    text: str = ""
 
     @property
     def origin(self) -> str:

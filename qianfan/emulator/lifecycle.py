@@ -185,12 +185,15 @@ class _Script:
 class Stage:
     """How future work of one kind will go; `script` changes it.
 
+    computed: an engine does this work for real, so no script decides how it goes.
+
     Every piece of work takes its course from here when it is started, so a script never changes work under way.
     """
 
-    def __init__(self, cycle: LifeCycle, pace: Pace) -> None:
+    def __init__(self, cycle: LifeCycle, pace: Pace, *, computed: bool = False) -> None:
         self.cycle = cycle
         self._usual = pace
+        self._is_computed = computed
         self._script: _Script | None = None
 
     @property
@@ -217,8 +220,13 @@ class Stage:
         reason: what the platform says about a bad end.
         times: for the next so many pieces only; left out: for all.
 
-        Raises InvalidArgumentError for a state this kind of work cannot end in, or when both lengths are given.
+        Raises InvalidArgumentError for a state this kind of work cannot end in, when both lengths are given, or when
+        this work is computed.
         """
+        if self._is_computed:
+            raise InvalidArgumentError(
+                f"{self.cycle.name} is computed here and goes as it goes; to script it, use the engine 'scripted'"
+            )
         if after_looks is not None and seconds is not None:
             raise InvalidArgumentError(f"{self.cycle.name}: give after_looks or seconds, not both")
         if ends is not None and ends not in self.cycle.ends:
@@ -307,8 +315,8 @@ _DEMO = {"import": 0.5, "release": 0.5, "export": 0.5, "training": 5.0, "publish
 _INSTANT_TRAINING_LOOKS = 2
 
 
-def stages_at(pace: str | float) -> Stages:
-    """The usual pace of every kind of work.
+def stages_at(pace: str | float, *, computed: bool = False) -> Stages:
+    """The usual pace of every kind of work. computed: an engine trains, publishes and deploys for real.
 
     pace: "instant" (no clock: training is seen running twice, everything else ends at the first look), "demo", or
     the seconds of one training, as a number or as text; everything else then takes a tenth of that.
@@ -318,9 +326,9 @@ def stages_at(pace: str | float) -> Stages:
         imports=Stage(IMPORT, _usual(pace, IMPORT)),
         releases=Stage(RELEASE, _usual(pace, RELEASE)),
         exports=Stage(EXPORT, _usual(pace, EXPORT)),
-        training=Stage(TRAINING, _usual(pace, TRAINING)),
-        publishing=Stage(PUBLISH, _usual(pace, PUBLISH)),
-        deployment=Stage(DEPLOY, _usual(pace, DEPLOY)),
+        training=Stage(TRAINING, _usual(pace, TRAINING), computed=computed),
+        publishing=Stage(PUBLISH, _usual(pace, PUBLISH), computed=computed),
+        deployment=Stage(DEPLOY, _usual(pace, DEPLOY), computed=computed),
     )
 
 

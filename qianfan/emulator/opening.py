@@ -13,15 +13,18 @@ from qianfan.emulator.folder import Folder
 from qianfan.emulator.lifecycle import Stages, stages_at, training_seconds
 from qianfan.emulator.platform import Platform
 from qianfan.emulator.sample import add_sample
+from qianfan.emulator.scripted import Scripted
+from qianfan.emulator.training.options import SCRIPTED, EngineOptions
+from qianfan.emulator.training.workshop import Workshop
 from qianfan.errors import InvalidArgumentError
-
-ENGINES = ("scripted",)
 
 BUCKET = "qianfan-emulator"
 """What clients use as a bucket of their own; it comes into being with its first object."""
 
 _INTERVALS = {"instant": 0.005, "demo": 0.2}
 """Seconds by pace. Without any, a client whose training goes on would keep a core busy with asking."""
+_COMPUTED_INTERVAL = 0.2
+_COMPUTED = ("TRAIN_STATUS", "MODEL_PUBLISH_STATUS", "DEPLOY_STATUS")
 _POLLED = (
     "IMPORT_STATUS",
     "EXPORT_STATUS",
@@ -33,12 +36,6 @@ _POLLED = (
     "DEPLOY_STATUS",
     "EVALUATION_ONLINE",
 )
-
-
-def check_engine(engine: str) -> None:
-    """Raises InvalidArgumentError for an engine there is none of."""
-    if engine not in ENGINES:
-        raise InvalidArgumentError(f"engine is {engine!r}; this version has {', '.join(map(repr, ENGINES))}")
 
 
 def check_keys(access_key: str | None, secret_key: str | None) -> None:
@@ -65,6 +62,7 @@ class Opened:
             self.folder.load()
         if not self.account.datasets:
             add_sample(self.account)
+        self.account.works.resume()
         if self.folder is not None:
             self.folder.save_now()
 
@@ -74,30 +72,54 @@ class Opened:
             self.folder.save_now()
 
     def close(self) -> None:
-        """Remove temporary files."""
+        """End all work, and remove temporary files."""
+        self.account.works.close()
         self.blobs.close()
 
 
-def prepare(*, pace: str | float, keys: Keys | None, data_dir: str | Path | None, clock: Clock, seed: int) -> Opened:
+def prepare(
+    *,
+    pace: str | float,
+    options: EngineOptions,
+    keys: Keys | None,
+    data_dir: str | Path | None,
+    clock: Clock,
+    seed: int,
+) -> Opened:
     """Make a platform without touching anything yet. With `data_dir`, every change will be written there.
 
     Raises InvalidArgumentError for a pace there is none of.
     """
-    place = Path(data_dir) if data_dir is not None else None
-    stages = stages_at(pace)
+    place = Path(data_dir).resolve() if data_dir is not None else None
+    is_scripted = options.engine == SCRIPTED
+    stages = stages_at(pace, computed=not is_scripted)
     blobs = BlobStore(place / "blobs" if place else None)
     account = Account(clock=clock, stages=stages, blobs=blobs, keys=keys, seed=seed)
     folder = Folder(place, account) if place else None
+    account.works = (
+        Scripted(account)
+        if is_scripted
+        else Workshop(
+            account,
+            options,
+            place=place / "training" if place else None,
+            save=folder.save_now if folder else lambda: None,
+        )
+    )
     platform = Platform(account, save=folder.save if folder else None)
     return Opened(platform, account, stages, blobs, folder)
 
 
-def polling_intervals(pace: str | float) -> dict[str, float]:
-    """Settings that make a client look as often as a pace deserves: about twenty times in a training."""
+def polling_intervals(pace: str | float, options: EngineOptions) -> dict[str, float]:
+    """Settings that make a client look as often as the work deserves: about twenty times in a training."""
     seconds = _INTERVALS.get(str(pace))
     if seconds is None:
         seconds = min(2.0, max(0.05, training_seconds(pace) / 20))
-    return {f"{name}_POLLING_INTERVAL": seconds for name in _POLLED}
+    intervals = {f"{name}_POLLING_INTERVAL": seconds for name in _POLLED}
+    if options.engine != SCRIPTED:
+        # What is computed takes its time whatever the pace, and every look takes some from it.
+        intervals |= {f"{name}_POLLING_INTERVAL": _COMPUTED_INTERVAL for name in _COMPUTED}
+    return intervals
 
 
 def fresh_seed() -> int:

@@ -12,10 +12,9 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from qianfan._types import JSON
-from qianfan.emulator import training
+from qianfan.emulator import curves
 from qianfan.emulator.faults import Fault
 from qianfan.emulator.handlers.overview import overview
-from qianfan.emulator.records import Task
 from qianfan.emulator.wire import Answer, Request, html_answer, json_answer
 from qianfan.errors import InvalidArgumentError
 
@@ -137,22 +136,9 @@ def _task_page(platform: Platform, task_id: str) -> Answer:
         task = account.tasks.get(task_id)
         if task is None:
             return html_answer(_page("No such task", f"<p>There is no task {escape(task_id)}.</p>"), status=404)
-        share = 1.0 if task.state == "Done" else task.work.share(account.clock.monotonic())
-        curve = training.loss_curve(task, account.seed, share)
-        body = _curve(task, curve)
+        works = account.works
+        body = curves.task_page(task, works.curve(task), works.about(task), simulated=works.simulated)
     return html_answer(_page(f"Task {task_id}", body))
-
-
-def _curve(task: Task, curve: list[tuple[int, float]]) -> str:
-    width, height = 640, 240
-    last, highest = curve[-1][0], max(loss for _, loss in curve)
-    points = " ".join(f"{width * step / last:.1f},{height - height * loss / highest:.1f}" for step, loss in curve)
-    return f"""<p class="note">Simulated: nothing was trained, these numbers only look like a training's.</p>
-<p>{escape(task.model)}, {escape(task.train_mode)}, {escape(task.parameter_scale)}: <b>{escape(task.state)}</b></p>
-<svg viewBox="-8 -8 {width + 16} {height + 16}" role="img" aria-label="training loss over steps">
-<polyline fill="none" stroke="currentColor" stroke-width="2" points="{points}"/></svg>
-<p>Training loss {curve[0][1]:.3f} at step {curve[0][0]}, {curve[-1][1]:.3f} at step {last}.</p>
-<p><a href="/">Overview</a></p>"""
 
 
 _COLUMNS = {
@@ -162,6 +148,12 @@ _COLUMNS = {
     "Services": ("serviceId", "name", "endpoint", "runStatus"),
     "Buckets": ("bucket", "objects"),
     "Requests": ("call", "count"),
+}
+
+
+_HONEST = {
+    True: "Metrics, losses and answers are simulated.",
+    False: "It trains for real; the preset models that nobody trained here give canned answers.",
 }
 
 
@@ -176,7 +168,7 @@ def _overview_page(facts: dict[str, JSON]) -> str:
         "Requests": [{"call": name, "count": count} for name, count in facts["requests"].items()],
     }
     sections = [
-        '<p class="note">A local double of the Qianfan platform. Metrics, losses and answers are simulated.</p>',
+        f'<p class="note">A local double of the Qianfan platform. {_HONEST[facts["simulated"]]}</p>',
         *(_table(title, rows[title], columns) for title, columns in _COLUMNS.items()),
         '<p>The same as JSON: <a href="/_emulator">/_emulator</a></p>',
     ]

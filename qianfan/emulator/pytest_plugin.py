@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def qianfan_emulator() -> Iterator[Emulator]:
-    """An emulator at instant pace that every client talks to for the length of one test."""
+    """An emulator at instant pace that every client talks to for the length of one test.
+
+    Its trainings are scripted (`emulator.training.script(...)`), so that a test decides what its client sees.
+    """
     from qianfan.emulator import Emulator
 
-    with Emulator() as emulator:
+    with Emulator(engine="scripted") as emulator:
         yield emulator

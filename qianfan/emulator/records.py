@@ -107,7 +107,9 @@ class Task(Record):
     """One training run (`task-`). V1 calls it a job.
 
     hyper_parameters, dataset_config, corpus_config, resource_config: as sent.
-    sources: what training reads, as it was when it started; rows: how many rows that are.
+    sources: what training reads, as it was when it started; rates: how often each row of each of them is taken.
+    rows: how many rows that are.
+    work: how it goes when it is scripted; None when it is computed.
     """
 
     job_id: str
@@ -119,6 +121,7 @@ class Task(Record):
     dataset_config: dict[str, JSON] = Field(default_factory=dict)
     dataset_ids: list[str] = Field(default_factory=list)
     sources: list[Source] = Field(default_factory=list)
+    rates: list[float] = Field(default_factory=list)
     rows: int = 0
     split_ratio: float = 20
     corpus_config: JSON = None
@@ -126,7 +129,7 @@ class Task(Record):
     base_task_id: str | None = None
     base_step: int | None = None
     state: str = ""
-    work: Work
+    work: Work | None = None
     reason: str = ""
     finished: datetime | None = None
 
@@ -150,7 +153,7 @@ class Model(Record):
     task_id: str
     step: int | None = None
     state: str = "Creating"
-    work: Work
+    work: Work | None = None
     reason: str = ""
 
 
@@ -171,7 +174,7 @@ class Service(Record):
     pool_type: int | None = None
     protocol_version: int = 1
     state: str = "New"
-    work: Work
+    work: Work | None = None
     reason: str = ""
 
 

@@ -112,8 +112,11 @@ PREPARATIONS: dict[Handler, Preparation] = {
     datasets_v1.import_data: datasets.read_sources,
     datasets_v2.create_import_task: datasets.read_sources,
     finetuning_v2.create_task: finetuning_v2.read_training_files,
+    inference.chat_v1: inference.ask_chat_v1,
+    inference.completions_v1: inference.ask_completions_v1,
+    inference.chat_v2: inference.ask_chat_v2,
 }
-"""What is done, without the account's lock, before a handler that would otherwise hold it for long."""
+"""What is done, without the account's lock, before a handler that would otherwise hold it for long, or that waits."""
 
 RESERVED = ("v1", "v2", "wenxinworkshop", "rpc", "oauth", "_emulator")
 """First path segments that are not buckets."""

@@ -122,6 +122,12 @@ def _scan_file(name: str, content: bytes, template: Template, found: Scan) -> No
             found.reject(BadLine(name, number, line[:_SHOWN_TEXT].decode("utf-8", "replace"), str(problem)))
 
 
+def parsed_lines(content: bytes, *, as_text: bool) -> Iterator[tuple[int, object]]:
+    """(line number, value) of the rows of a file; as text the whole of it is one. Raises BadRow."""
+    for number, line in [(1, content)] if as_text else _lines(content):
+        yield number, _parse(line, as_text=as_text)
+
+
 def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:
     for number, line in enumerate(io.BytesIO(content), start=1):
         if line.strip():

@@ -27,12 +27,12 @@ from qianfan.emulator.account import Keys
 from qianfan.emulator.opening import (
     BUCKET,
     Opened,
-    check_engine,
     check_keys,
     fresh_seed,
     polling_intervals,
     prepare,
 )
+from qianfan.emulator.training.options import SCRIPTED, EngineOptions
 from qianfan.errors import InvalidArgumentError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def serve(
     port: int = 8100,
     *,
     pace: str | float = "demo",
-    engine: str = "scripted",
+    options: EngineOptions | None = None,
     access_key: str | None = None,
     secret_key: str | None = None,
     data_dir: str | Path | None = None,
@@ -90,21 +90,23 @@ def serve(
     host, port: where to listen; port 0 takes a free one. Other hosts than this machine need `allow_remote=True`,
     since the emulator has no accounts and whoever reaches it may do everything.
     access_key, secret_key: check signatures against these; without them only the form of a signature is checked.
-    pace, engine, data_dir: as of `Emulator`.
+    pace, data_dir: as of `Emulator`.
+    options: what trains, and how, see `engine_options`; the engine "tiny" when left out.
     ready: called when it listens; printer: takes the lines that tell how to reach it.
 
     Raises InvalidArgumentError for a bad argument, MissingExtraError without the extra `emulator`, OSError when the
     port is taken.
     """
     make_server = _server_maker()
-    opened, keys = _open(pace, engine, access_key, secret_key, data_dir, clock)
+    options = options or EngineOptions()
+    opened, keys = _open(pace, options, access_key, secret_key, data_dir, clock)
     try:
         with _listening(host, port, allow_remote=allow_remote) as listener:
             server = make_server(opened.platform, grace=_GRACE)
-            running = _described(listener, pace, keys, server)
+            running = _described(listener, pace, options, keys, server)
             if ready is not None:
                 server.on_start = partial(ready, running)
-            for line in _greeting(running, keys):
+            for line in _greeting(running, options, keys):
                 printer(line)
             # Ctrl-C has stopped the server by then, and says so once more.
             with suppress(KeyboardInterrupt):
@@ -119,7 +121,7 @@ def running(
     port: int = 0,
     *,
     pace: str | float = "instant",
-    engine: str = "scripted",
+    options: EngineOptions | None = None,
     access_key: str | None = None,
     secret_key: str | None = None,
     data_dir: str | Path | None = None,
@@ -127,7 +129,8 @@ def running(
 ) -> Generator[Running]:
     """Serve an emulated platform on a thread for the length of a `with` block. Parameters and errors as of `serve`."""
     make_server = _server_maker()
-    opened, keys = _open(pace, engine, access_key, secret_key, data_dir, clock)
+    options = options or EngineOptions()
+    opened, keys = _open(pace, options, access_key, secret_key, data_dir, clock)
     try:
         with _listening(host, port, allow_remote=False) as listener:
             started = threading.Event()
@@ -137,7 +140,7 @@ def running(
             thread.start()
             started.wait()
             try:
-                yield _described(listener, pace, keys, server)
+                yield _described(listener, pace, options, keys, server)
             finally:
                 server.should_exit = True
                 thread.join()
@@ -147,18 +150,17 @@ def running(
 
 def _open(
     pace: str | float,
-    engine: str,
+    options: EngineOptions,
     access_key: str | None,
     secret_key: str | None,
     data_dir: str | Path | None,
     clock: Clock,
 ) -> tuple[Opened, Keys | None]:
-    check_engine(engine)
     check_keys(access_key, secret_key)
     keys = None
     if access_key is not None and secret_key is not None:
         keys = Keys(access_key, secret_key, ak=secrets.token_hex(12), sk=secrets.token_hex(16))
-    opened = prepare(pace=pace, keys=keys, data_dir=data_dir, clock=clock, seed=fresh_seed())
+    opened = prepare(pace=pace, options=options, keys=keys, data_dir=data_dir, clock=clock, seed=fresh_seed())
     opened.start()
     return opened, keys
 
@@ -189,20 +191,23 @@ def _listening(host: str, port: int, *, allow_remote: bool) -> Generator[socket.
         yield listener
 
 
-def _described(listener: socket.socket, pace: str | float, keys: Keys | None, server: uvicorn.Server) -> Running:
+def _described(
+    listener: socket.socket, pace: str | float, options: EngineOptions, keys: Keys | None, server: uvicorn.Server
+) -> Running:
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     access_key, secret_key = (keys.access_key, keys.secret_key) if keys else _ANY_KEYS
     settings: dict[str, Any] = {"ACCESS_KEY": access_key, "SECRET_KEY": secret_key, "BOS_BUCKET": BUCKET}
     for name in ("BASE_URL", "CONSOLE_API_BASE_URL", "IAM_BASE_URL", "BOS_BASE_URL"):
         settings[name] = url
-    return Running(url, MappingProxyType(settings | polling_intervals(pace)), server)
+    return Running(url, MappingProxyType(settings | polling_intervals(pace, options)), server)
 
 
-def _greeting(running: Running, keys: Keys | None) -> list[str]:
+def _greeting(running: Running, options: EngineOptions, keys: Keys | None) -> list[str]:
     taken = "only these keys are taken" if keys else "any keys are taken"
+    trained = "trainings are simulated" if options.engine == SCRIPTED else f"engine {options.engine!r} trains"
     return [
-        f"# qianfan emulator at {running.url} (overview: open it in a browser; {taken}; trainings are simulated)",
+        f"# qianfan emulator at {running.url} (overview: open it in a browser; {taken}; {trained})",
         *running.exports,
         "# Ctrl-C ends it",
     ]

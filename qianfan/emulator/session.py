@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import secrets
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
@@ -18,11 +18,12 @@ from qianfan.emulator.account import Account, Keys
 from qianfan.emulator.faults import Faults
 from qianfan.emulator.late import Late
 from qianfan.emulator.lifecycle import Stage
-from qianfan.emulator.opening import BUCKET, check_engine, check_keys, fresh_seed, polling_intervals, prepare
+from qianfan.emulator.opening import BUCKET, check_keys, fresh_seed, polling_intervals, prepare
 from qianfan.emulator.quirks import Quirks
 from qianfan.emulator.record import Recorded
 from qianfan.emulator.records import Dataset, Job, Model, ModelSet, Service, StoredObject, Task
 from qianfan.emulator.sample import add_sample
+from qianfan.emulator.training.options import engine_options
 from qianfan.emulator.transport import InProcessTransport
 from qianfan.errors import InvalidArgumentError, MissingExtraError
 
@@ -40,21 +41,39 @@ class Emulator:
         ...                                 # every client made here talks to it
     ```
 
-    pace: "instant" for tests (no waiting), "demo" (a whole run in about eight seconds), or the seconds of a training.
-    engine: "scripted" simulates trainings; nothing is computed, and every answer says so.
+    pace: of what is not computed: "instant" (no waiting), "demo" (a second or so for each step), or the seconds of a
+        scripted training.
+    engine: what trains, in a process of its own. "tiny" learns your rows by heart in seconds; "hf" trains a Hugging
+        Face model; "command" runs an outside trainer; "scripted" simulates, for tests of clients: nothing is computed,
+        and every answer says so. Left out, it is "hf" with `base`, "command" with `command`, else "tiny".
+    base: the folder of a pretrained model that stands for the platform's models, or folders by model name.
+    strict: use hyper-parameters as they are asked for, where "tiny" would calibrate them for a model from scratch.
+    command: the outside trainer, as arguments; `{config}` stands for a configuration in LLaMA-Factory's keys.
+    serve_at: an OpenAI-style address, or addresses by model name, that answer in place of deployed models.
+    trainings_at_once: how many trainings run at the same time; the others are Waiting.
+    silence: seconds without a sign of life after which a training is given up. idle: seconds without a question after
+        which a deployed model leaves memory until the next one.
     access_key, secret_key: the account's keys; made up when left out. Signatures are checked against them.
     data_dir: a folder that keeps the state; a later emulator on it goes on where this one ended.
     activate: make it the default of all clients while the block lasts.
     seed: drives ids and simulated numbers; a different one each time when left out, so that no two platforms share ids.
 
-    Raises InvalidArgumentError for a pace or an engine there is none of, or half a pair of keys.
+    Raises InvalidArgumentError for a pace or an engine there is none of, options that do not go together, or half a
+    pair of keys.
     """
 
     def __init__(
         self,
         pace: str | float = "instant",
         *,
-        engine: str = "scripted",
+        engine: str | None = None,
+        base: str | Path | Mapping[str, str | Path] | None = None,
+        strict: bool = False,
+        command: Sequence[str] = (),
+        serve_at: str | Mapping[str, str] | None = None,
+        trainings_at_once: int = 1,
+        silence: float = 60.0,
+        idle: float = 300.0,
         access_key: str | None = None,
         secret_key: str | None = None,
         data_dir: str | Path | None = None,
@@ -62,7 +81,16 @@ class Emulator:
         clock: Clock = SYSTEM_CLOCK,
         seed: int | None = None,
     ) -> None:
-        check_engine(engine)
+        self._options = engine_options(
+            engine,
+            base=base,
+            strict=strict,
+            command=command,
+            serve_at=serve_at,
+            at_once=trainings_at_once,
+            silence=silence,
+            idle=idle,
+        )
         check_keys(access_key, secret_key)
         self.pace = pace
         self.base_url = f"http://emulator-{next(_numbers)}.qianfan.internal"
@@ -74,7 +102,12 @@ class Emulator:
             sk=secrets.token_hex(16),
         )
         self._opened = prepare(
-            pace=pace, keys=self._keys, data_dir=data_dir, clock=clock, seed=fresh_seed() if seed is None else seed
+            pace=pace,
+            options=self._options,
+            keys=self._keys,
+            data_dir=data_dir,
+            clock=clock,
+            seed=fresh_seed() if seed is None else seed,
         )
         self._account = self._opened.account
         self._platform = self._opened.platform
@@ -84,7 +117,12 @@ class Emulator:
         self._cache: tempfile.TemporaryDirectory[str] | None = None
 
     def __repr__(self) -> str:
-        return f"Emulator(pace={self.pace!r}, base_url={self.base_url!r})"
+        return f"Emulator(pace={self.pace!r}, engine={self.engine!r}, base_url={self.base_url!r})"
+
+    @property
+    def engine(self) -> str:
+        """What trains."""
+        return self._options.engine
 
     # --- the block -----------------------------------------------------------------------------------------------
 
@@ -136,7 +174,7 @@ class Emulator:
         # What trainers keep lasts as long as the platform they ran on, and stays out of the user's own cache.
         cache = self._data_dir / "cache" if self._data_dir is not None else self._cache and Path(self._cache.name)
         settings |= {"CACHE_DIR": cache} if cache else {}
-        return MappingProxyType(settings | polling_intervals(self.pace))
+        return MappingProxyType(settings | polling_intervals(self.pace, self._options))
 
     def transport(self) -> InProcessTransport:
         """A transport for one httpx client."""
@@ -248,17 +286,17 @@ class Emulator:
 
     @property
     def training(self) -> Stage:
-        """How trainings go."""
+        """How scripted trainings go."""
         return self._stages.training
 
     @property
     def publishing(self) -> Stage:
-        """How the publishing of models goes."""
+        """How the publishing of scripted models goes."""
         return self._stages.publishing
 
     @property
     def deployment(self) -> Stage:
-        """How deployments go."""
+        """How scripted deployments go."""
         return self._stages.deployment
 
     @property

@@ -131,14 +131,17 @@ class Metrics(_Frozen):
 
 
 class Checkpoint(_Frozen):
-    """A usable checkpoint lies in `path`. Perplexities are those of answers: e to their mean token loss in nats."""
+    """A usable checkpoint lies in `path`.
+
+    Perplexities are those of answers: e to their mean token loss in nats; None where the engine cannot tell.
+    """
 
     event: Literal["checkpoint"] = "checkpoint"
     step: int
     path: Path
     training_loss: float
     validation_loss: float | None = None
-    training_perplexity: float
+    training_perplexity: float | None = None
     validation_perplexity: float | None = None
 
 
@@ -203,11 +206,13 @@ class Ready(_Frozen):
 
 
 class Said(_Frozen):
-    """The next piece of an answer."""
+    """The next piece of an answer, and the tokens so far."""
 
     reply: Literal["said"] = "said"
     id: int
     text: str
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
 
 
 class Ended(_Frozen):

@@ -181,7 +181,7 @@ class World:
         self.cache = folder / "cache"
         self.journal = self.cache / "journal.sqlite3"
         self.emulator = Emulator(
-            _LONG if held else "instant", activate=False, clock=self.clock if held else SYSTEM_CLOCK
+            _LONG if held else "instant", activate=False, clock=self.clock if held else SYSTEM_CLOCK, engine="scripted"
         )
         if held:
             self.emulator.training.script(seconds=_LONG, waits=0)

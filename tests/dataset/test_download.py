@@ -48,7 +48,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
-    with Emulator() as running:
+    with Emulator(engine="scripted") as running:
         yield running
 
 
@@ -132,7 +132,7 @@ async def test_calls_go_from_export_to_link(emulator: Emulator) -> None:
 
 async def test_an_export_is_used_again_until_the_rows_change() -> None:
     clock = HandClock()
-    with Emulator(clock=clock) as emulator:
+    with Emulator(clock=clock, engine="scripted") as emulator:
         client = Client(clock=clock)
 
         async def load(id: str) -> Dataset:
@@ -153,7 +153,7 @@ async def test_an_export_is_used_again_until_the_rows_change() -> None:
 async def test_rows_that_change_in_the_second_of_an_export_are_not_missed() -> None:
     """The platform tells whole seconds, so an export of the same second may be older than the rows."""
     clock = HandClock()
-    with Emulator(clock=clock) as emulator:
+    with Emulator(clock=clock, engine="scripted") as emulator:
         client = Client(clock=clock)
         for _ in range(2):
             await Dataset.aload(qianfan_dataset_id=111, is_download_to_local=True, client=client)

@@ -30,7 +30,7 @@ OWN_STORAGE = {"name": "mine", "storage_id": "my-bucket", "storage_path": "a/b"}
 
 @pytest.fixture
 def emulator():
-    with Emulator() as running:
+    with Emulator(engine="scripted") as running:
         yield running
 
 

@@ -38,7 +38,7 @@ def clock() -> HandClock:
 
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
-    with Emulator(activate=False) as emulator:
+    with Emulator(activate=False, engine="scripted") as emulator:
         yield emulator
 
 
@@ -51,7 +51,7 @@ async def console(emulator: Emulator) -> AsyncIterator[Console]:
 @pytest.fixture
 async def timed(clock: HandClock) -> AsyncIterator[Console]:
     """A client of an emulator whose time the test drives."""
-    with Emulator(clock=clock, activate=False) as emulator:
+    with Emulator(clock=clock, activate=False, engine="scripted") as emulator:
         async with Console(emulator) as console:
             console.auth._now = clock.wall()
             yield console

@@ -7,7 +7,7 @@ import threading
 import httpx
 import pytest
 
-from qianfan.emulator import Emulator
+from qianfan.emulator import Emulator, engine_options
 from qianfan.emulator.record import Log, Recorded
 from qianfan.emulator.server import running
 from qianfan.errors import InvalidArgumentError
@@ -83,7 +83,7 @@ async def test_late_and_twice_over_a_socket() -> None:
     """As another process orders and sees them."""
     job = {"name": "my_job", "model": "ERNIE-Speed-8K", "trainMode": "SFT"}
     create = "/v2/finetuning?Action=CreateFineTuningJob"
-    with running(access_key="my-key", secret_key="my-secret") as served:
+    with running(access_key="my-key", secret_key="my-secret", options=engine_options("scripted")) as served:
         auth = SigningAuth("my-key", "my-secret")
         async with httpx.AsyncClient(base_url=served.url, auth=auth) as http:
             await http.post("/_emulator/faults", json={"call": "CreateFineTuningJob", "late": 0})

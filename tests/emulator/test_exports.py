@@ -128,7 +128,7 @@ async def test_what_cannot_be_exported_is_refused(console: Console) -> None:
 
 
 async def test_a_link_ends(clock: HandClock) -> None:
-    with Emulator(activate=False, clock=clock) as emulator:
+    with Emulator(activate=False, clock=clock, engine="scripted") as emulator:
         async with Console(emulator) as console:
             settings = emulator.settings
             console.auth = SigningAuth(settings["ACCESS_KEY"], settings["SECRET_KEY"], now=clock.wall())
@@ -140,12 +140,12 @@ async def test_a_link_ends(clock: HandClock) -> None:
 
 async def test_exports_outlive_the_process(tmp_path: Path) -> None:
     keys = {"access_key": "ALTAKtest", "secret_key": "secret"}
-    with Emulator(activate=False, data_dir=tmp_path, **keys) as emulator:
+    with Emulator(activate=False, data_dir=tmp_path, **keys, engine="scripted") as emulator:
         async with Console(emulator) as console:
             await exported(console, SAMPLE)
             emulator.exports.script(after_looks=1)
             await console.v1("dataset/export", datasetId=SAMPLE, **TO_PLATFORM)
-    with Emulator(activate=False, data_dir=tmp_path, **keys) as emulator:
+    with Emulator(activate=False, data_dir=tmp_path, **keys, engine="scripted") as emulator:
         async with Console(emulator) as console:
             running, finished = await console.v1("dataset/exportRecord", datasetId=SAMPLE)
             assert (running["status"], finished["status"]) == (1, 2)

@@ -80,7 +80,7 @@ async def test_raw_answers(console: Console) -> None:
 
 
 async def test_delay_is_the_clocks(clock: HandClock) -> None:
-    with Emulator(clock=clock, activate=False) as emulator:
+    with Emulator(clock=clock, activate=False, engine="scripted") as emulator:
         async with Console(emulator) as console:
             console.auth._now = clock.wall()
             emulator.faults.add("*", delay=30)

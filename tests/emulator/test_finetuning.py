@@ -59,7 +59,7 @@ async def test_the_curve_page(console: Console) -> None:
 
 async def test_a_training_by_the_clock(clock: HandClock) -> None:
     """At a pace in seconds the clock moves it: waiting, running, done."""
-    with Emulator(pace=100, clock=clock, activate=False) as emulator:
+    with Emulator(pace=100, clock=clock, activate=False, engine="scripted") as emulator:
         async with Console(emulator) as console:
             console.auth._now = clock.wall()
             task_id = await new_task(console)

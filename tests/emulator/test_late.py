@@ -154,7 +154,7 @@ async def test_what_is_due_during_a_delay_comes_first(timed: Console) -> None:
 async def test_late_effects_are_written_down(tmp_path: Path, clock: HandClock) -> None:
     for look in ("request", "state"):
         folder = tmp_path / look
-        with Emulator(data_dir=folder, activate=False, clock=clock) as emulator:
+        with Emulator(data_dir=folder, activate=False, clock=clock, engine="scripted") as emulator:
             async with Console(emulator) as console:
                 console.auth._now = clock.wall()
                 emulator.faults.add("CreateFineTuningJob", late=5)
@@ -166,7 +166,7 @@ async def test_late_effects_are_written_down(tmp_path: Path, clock: HandClock) -
                     await console.http.get("/_emulator")
                 else:
                     assert emulator.made("job") == 1
-        with Emulator(data_dir=folder, activate=False, clock=clock) as later:
+        with Emulator(data_dir=folder, activate=False, clock=clock, engine="scripted") as later:
             assert [job.name for job in later.jobs.values()] == ["my_job"]
             assert later.made("job") == 1
 

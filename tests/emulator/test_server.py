@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import pytest
 
+from qianfan.emulator import engine_options
 from qianfan.emulator.server import Running, running, serve
 from qianfan.errors import InvalidArgumentError
 from tests.emulator.making import dialogue
@@ -27,7 +28,7 @@ LIST = "/v2/finetuning?Action=DescribeFineTuningJobs"
 
 @pytest.fixture
 def served() -> Iterator[Running]:
-    with running(access_key="my-key", secret_key="my-secret") as served:
+    with running(access_key="my-key", secret_key="my-secret", options=engine_options("scripted")) as served:
         yield served
 
 
@@ -101,7 +102,7 @@ async def test_connections_really_break(http: httpx.AsyncClient) -> None:
 
 
 async def test_any_keys_are_taken_without_keys() -> None:
-    with running() as served:
+    with running(options=engine_options("scripted")) as served:
         settings = served.settings
         auth = SigningAuth(settings["ACCESS_KEY"], "whatever")
         async with httpx.AsyncClient(base_url=served.url, auth=auth) as http:
@@ -145,7 +146,7 @@ def test_serve_prints_what_a_client_needs(tmp_path: object) -> None:
         ready.set()
 
     def work() -> None:
-        serve(port=0, pace="demo", ready=started, printer=lines.append)
+        serve(port=0, options=engine_options("scripted"), ready=started, printer=lines.append)
 
     thread = threading.Thread(target=work)
     thread.start()

@@ -24,7 +24,7 @@ anyio_test = pytest.mark.anyio
 
 
 def test_entering_registers_and_leaving_withdraws() -> None:
-    emulator = Emulator()
+    emulator = Emulator(engine="scripted")
     assert _local.active() is None
     with emulator:
         active = _local.active()
@@ -36,14 +36,14 @@ def test_entering_registers_and_leaving_withdraws() -> None:
 
 
 def test_leaving_after_an_error_withdraws_too() -> None:
-    with pytest.raises(RuntimeError, match="mine"), Emulator():
+    with pytest.raises(RuntimeError, match="mine"), Emulator(engine="scripted"):
         raise RuntimeError("mine")
     assert _local.active() is None
 
 
 @anyio_test
 async def test_entering_asynchronously() -> None:
-    async with Emulator() as emulator:
+    async with Emulator(engine="scripted") as emulator:
         active = _local.active()
         assert active is not None
         assert active.base_url == emulator.base_url
@@ -51,7 +51,11 @@ async def test_entering_asynchronously() -> None:
 
 
 def test_two_at_once() -> None:
-    with Emulator() as outer, Emulator() as inner, Emulator(activate=False) as aside:
+    with (
+        Emulator(engine="scripted") as outer,
+        Emulator(engine="scripted") as inner,
+        Emulator(activate=False, engine="scripted") as aside,
+    ):
         assert len({outer.base_url, inner.base_url, aside.base_url}) == 3
         active = _local.active()
         assert active is not None
@@ -59,13 +63,13 @@ def test_two_at_once() -> None:
 
 
 def test_entering_twice_is_refused() -> None:
-    with Emulator() as emulator, pytest.raises(InvalidArgumentError, match="running already"):
+    with Emulator(engine="scripted") as emulator, pytest.raises(InvalidArgumentError, match="running already"):
         emulator.__enter__()
 
 
 @pytest.mark.parametrize(("pace", "interval"), [("instant", 0.005), ("demo", 0.2), (30, 1.5), (0.1, 0.05), (3600, 2.0)])
 def test_settings(pace: str | float, interval: float | None) -> None:
-    emulator = Emulator(pace, access_key="my-key", secret_key="my-secret")
+    emulator = Emulator(pace, access_key="my-key", secret_key="my-secret", engine="scripted")
     settings = emulator.settings
     assert (settings["ACCESS_KEY"], settings["SECRET_KEY"]) == ("my-key", "my-secret")
     assert settings["BOS_BUCKET"]
@@ -78,32 +82,32 @@ def test_two_emulators_share_no_id() -> None:
     """What a trainer remembers of one must not be found on another."""
     ids = set()
     for _ in range(2):
-        with Emulator() as emulator:
+        with Emulator(engine="scripted") as emulator:
             LLMFinetune("ERNIE-Speed-8K", 111).run()
             ids |= set(emulator.tasks)
     assert len(ids) == 2
 
 
 def test_what_trainers_keep_stays_out_of_the_users_cache() -> None:
-    with Emulator():
+    with Emulator(engine="scripted"):
         LLMFinetune("ERNIE-Speed-8K", 111).run()
         assert len(LLMFinetune.list()) == 1
     assert LLMFinetune.list() == []
 
 
 def test_a_reset_is_written_down(tmp_path: Path) -> None:
-    with Emulator(data_dir=tmp_path) as emulator:
+    with Emulator(data_dir=tmp_path, engine="scripted") as emulator:
         LLMFinetune("ERNIE-Speed-8K", 111).run()
         emulator.reset()
-    with Emulator(data_dir=tmp_path) as emulator:
+    with Emulator(data_dir=tmp_path, engine="scripted") as emulator:
         assert emulator.tasks == {}
 
 
 def test_bad_arguments() -> None:
     with pytest.raises(InvalidArgumentError, match="pace"):
-        Emulator("soon")
+        Emulator("soon", engine="scripted")
     with pytest.raises(InvalidArgumentError, match="empty"):
-        Emulator(access_key="", secret_key="")
+        Emulator(access_key="", secret_key="", engine="scripted")
     with pytest.raises(InvalidArgumentError, match="engine"):
         Emulator(engine="steam")
 
@@ -157,7 +161,7 @@ async def test_reset(console: Console) -> None:
 @anyio_test
 async def test_same_seed_same_ids_and_numbers() -> None:
     async def run(seed: int) -> Any:
-        with Emulator(seed=seed, activate=False) as emulator:
+        with Emulator(seed=seed, activate=False, engine="scripted") as emulator:
             async with Console(emulator) as console:
                 task_id = await finished_task(console)
                 task = await console.v2("finetuning", "DescribeFineTuningTask", taskId=task_id)
@@ -182,12 +186,12 @@ def without_works(records: Mapping[str, BaseModel]) -> list[Any]:
 @anyio_test
 async def test_a_later_emulator_goes_on(tmp_path: Path) -> None:
     """Everything is there again: objects, datasets, models, and a service that still answers."""
-    with Emulator(data_dir=tmp_path, activate=False) as first:
+    with Emulator(data_dir=tmp_path, activate=False, engine="scripted") as first:
         async with Console(first) as console:
             dataset_id = await imported(console, dialogue(40))
             service = await deployed(console)
             job_number = max(job.number for job in first.jobs.values())
-    with Emulator(data_dir=tmp_path, activate=False) as second:
+    with Emulator(data_dir=tmp_path, activate=False, engine="scripted") as second:
         for kind in ("datasets", "jobs", "tasks", "model_sets", "models", "services"):
             assert without_works(getattr(second, kind)) == without_works(getattr(first, kind))
         assert second.read_object("my-bucket", "data/rows.jsonl") == dialogue(40)
@@ -206,7 +210,7 @@ async def test_a_later_emulator_goes_on(tmp_path: Path) -> None:
 async def test_work_goes_on_where_it_stood(tmp_path: Path) -> None:
     """Time that passed between two emulators does not count; their clocks have different origins."""
     clock = HandClock()
-    with Emulator(100, data_dir=tmp_path, activate=False, clock=clock) as first:
+    with Emulator(100, data_dir=tmp_path, activate=False, clock=clock, engine="scripted") as first:
         async with Console(first) as console:
             console.auth._now = clock.wall()
             task_id = await new_task(console)
@@ -214,7 +218,7 @@ async def test_work_goes_on_where_it_stood(tmp_path: Path) -> None:
             await new_job(console, "saves the state")
     later = HandClock()
     later.seconds = 5.0
-    with Emulator(100, data_dir=tmp_path, activate=False, clock=later) as second:
+    with Emulator(100, data_dir=tmp_path, activate=False, clock=later, engine="scripted") as second:
         async with Console(second) as console:
             console.auth._now = later.wall()
             seen = []
@@ -227,7 +231,7 @@ async def test_work_goes_on_where_it_stood(tmp_path: Path) -> None:
 
 @anyio_test
 async def test_secrets_are_not_written(tmp_path: Path) -> None:
-    with Emulator(data_dir=tmp_path, activate=False) as emulator:
+    with Emulator(data_dir=tmp_path, activate=False, engine="scripted") as emulator:
         async with Console(emulator) as console:
             await console.http.post("/oauth/2.0/token", params={"client_id": "x", "client_secret": "y"})
             await new_job(console)
@@ -238,12 +242,12 @@ async def test_secrets_are_not_written(tmp_path: Path) -> None:
 
 @anyio_test
 async def test_forgotten_content_is_cleaned_up(tmp_path: Path) -> None:
-    with Emulator(data_dir=tmp_path, activate=False) as emulator:
+    with Emulator(data_dir=tmp_path, activate=False, engine="scripted") as emulator:
         async with Console(emulator) as console:
             await console.put("my-bucket", "k", b"x")
             await console.http.delete("/my-bucket/k", auth=console.auth)
     (tmp_path / "blobs" / "left-behind").write_bytes(b"x")
-    with Emulator(data_dir=tmp_path, activate=False) as emulator:
+    with Emulator(data_dir=tmp_path, activate=False, engine="scripted") as emulator:
         used = {source.blob_key for dataset in emulator.datasets.values() for source in dataset.sources}
         assert {file.name for file in (tmp_path / "blobs").iterdir()} == used
 
@@ -251,7 +255,10 @@ async def test_forgotten_content_is_cleaned_up(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "{}", '{"format": 99}', '{"format": 1, "shelves": 3}'])
 def test_a_folder_with_something_else(tmp_path: Path, content: str) -> None:
     (tmp_path / "state.json").write_text(content)
-    with pytest.raises(InvalidArgumentError, match=r"state\.json holds no state"), Emulator(data_dir=tmp_path):
+    with (
+        pytest.raises(InvalidArgumentError, match=r"state\.json holds no state"),
+        Emulator(data_dir=tmp_path, engine="scripted"),
+    ):
         pass
     assert _local.active() is None
 
@@ -285,7 +292,10 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "qianfan.emulator.uvicorn_parts", raising=False)
     monkeypatch.setitem(sys.modules, "starlette.requests", None)
     monkeypatch.delitem(sys.modules, "qianfan.emulator.app", raising=False)
-    with Emulator() as emulator, pytest.raises(MissingExtraError, match=r"pip install 'qianfan\[emulator\]'"):
+    with (
+        Emulator(engine="scripted") as emulator,
+        pytest.raises(MissingExtraError, match=r"pip install 'qianfan\[emulator\]'"),
+    ):
         _ = emulator.app
     with pytest.raises(MissingExtraError, match=r"pip install 'qianfan\[emulator\]'"):
         serve(port=0)

@@ -36,7 +36,7 @@ def emulator(clock: EventfulClock) -> Iterator[Emulator]:
     """In this process, on the same clock as its clients."""
     with ExitStack() as stack:
         with _in_memory():
-            emulator = stack.enter_context(Emulator(clock=clock))
+            emulator = stack.enter_context(Emulator(clock=clock, engine="scripted"))
         yield emulator
 
 
@@ -44,7 +44,7 @@ def emulator(clock: EventfulClock) -> Iterator[Emulator]:
 def _served() -> Iterator[tuple[Emulator, str]]:
     with ExitStack() as stack:
         with _in_memory():
-            emulator = stack.enter_context(Emulator(activate=False))
+            emulator = stack.enter_context(Emulator(activate=False, engine="scripted"))
         yield emulator, stack.enter_context(serving(emulator))
 
 

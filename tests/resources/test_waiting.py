@@ -375,7 +375,7 @@ async def test_a_token_that_cannot_be_replaced_for_hours() -> None:
 
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
-    with Emulator(pace="instant") as emulator:
+    with Emulator(engine="scripted") as emulator:
         yield emulator
 
 

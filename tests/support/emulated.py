@@ -23,7 +23,7 @@ MODEL = "ERNIE-Speed-8K"
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
     """The default platform of every client, where everything is over at the first or second look."""
-    with Emulator(pace="instant") as emulator:
+    with Emulator(engine="scripted") as emulator:
         yield emulator
 
 

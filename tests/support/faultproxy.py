@@ -1,7 +1,7 @@
 """A proxy on the loopback that loses, cuts, doubles or delays chosen requests, and a served emulator to put behind it.
 
 ```python
-with Emulator() as emulator, serving(emulator) as upstream, FaultProxy(upstream) as proxy:
+with Emulator(engine="scripted") as emulator, serving(emulator) as upstream, FaultProxy(upstream) as proxy:
     proxy.script("CreateFineTuningJob", reset_after_effect)
     ...                                         # a client whose base URLs are proxy.url, see proxy.settings
     assert (emulator.count("CreateFineTuningJob"), proxy.forwarded("CreateFineTuningJob")) == (1, 1)

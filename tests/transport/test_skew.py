@@ -59,7 +59,7 @@ class Dated(httpx.AsyncBaseTransport):
 
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
-    with Emulator(clock=ManualClock()) as emulator:
+    with Emulator(clock=ManualClock(), engine="scripted") as emulator:
         yield emulator
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from qianfan._types import JSON
-from qianfan.emulator import catalogue, training
+from qianfan.emulator import catalogue
 from qianfan.emulator.account import Account
 from qianfan.emulator.calls import Call
 from qianfan.emulator.checks import Body, found, name_of_2_to_20
@@ -88,7 +88,7 @@ def job_of_task(account: Account, task: Task) -> Job:
 def look_at_task(account: Account, task: Task, *, look: bool = True) -> Task:
     """Move a training on."""
     before = task.state
-    task.state = account.stages.training.advance(task.state, task.work, account.clock.monotonic(), look=look)
+    account.works.look_at_training(task, look=look)
     if task.state != before:
         account.touch()
         _note_end(account, task)
@@ -98,7 +98,6 @@ def look_at_task(account: Account, task: Task, *, look: bool = True) -> Task:
 def _note_end(account: Account, task: Task) -> None:
     if task.state in TRAINING.ends and task.finished is None:
         task.finished = account.now()
-        task.reason = task.work.reason if task.state == "Failed" else task.reason
 
 
 def add_job(account: Account, body: Body, *, model: str, train_mode: str) -> Job:
@@ -127,9 +126,8 @@ def add_task(account: Account, job: Job, order: Order) -> Task:
     if problem:
         raise Refused(Problem.TRAIN_CONFIG, problem[0], problem[1])
     rows, bad_file = _count_rows(account, order)
-    ends = "Failed" if job.name == FAILING_NAME or bad_file else None
-    reason = bad_file or (f"the job is named {FAILING_NAME}" if ends else "")
-    work = account.stages.training.begin(account.clock, ends=ends, reason=reason)
+    doom = bad_file or (f"the job is named {FAILING_NAME}" if job.name == FAILING_NAME else "")
+    sources = [(source, 1.0) for source in order.files] + _dataset_sources(account, order)
     shelf = account.tasks
     task = Task(
         id=account.new_id(shelf),
@@ -143,19 +141,21 @@ def add_task(account: Account, job: Job, order: Order) -> Task:
         hyper_parameters=order.config,
         dataset_config=order.dataset_config,
         dataset_ids=order.dataset_ids,
-        sources=[*order.files, *_dataset_sources(account, order)],
+        sources=[source for source, _ in sources],
+        rates=[rate for _, rate in sources],
         rows=rows,
         split_ratio=order.split_ratio,
         corpus_config=order.corpus_config,
         resource_config=order.resource_config,
         base_task_id=order.base.id if order.base else None,
         base_step=order.base_step,
-        work=work,
     )
-    task.state = account.stages.training.start(task.state, work, account.clock.monotonic())
     job.task_ids.append(task.id)
+    shelf.add(task)
+    account.works.start_training(task, doom=doom)
+    _note_end(account, task)
     account.touch()
-    return shelf.add(task)
+    return task
 
 
 def _limits(order: Order) -> list[dict[str, JSON]]:
@@ -197,8 +197,12 @@ def _count_rows(account: Account, order: Order) -> tuple[int, str]:
     return int(rows), f"{bad.file} line {bad.number}: {bad.reason}" if bad else ""
 
 
-def _dataset_sources(account: Account, order: Order) -> list[Source]:
-    return [source for dataset_id in order.dataset_ids for source in dataset_of(account, dataset_id).sources]
+def _dataset_sources(account: Account, order: Order) -> list[tuple[Source, float]]:
+    return [
+        (source, order.sampling.get(dataset_id, 1.0))
+        for dataset_id in order.dataset_ids
+        for source in dataset_of(account, dataset_id).sources
+    ]
 
 
 def stop(account: Account, task: Task) -> bool:
@@ -207,6 +211,7 @@ def stop(account: Account, task: Task) -> bool:
     if task.state not in ("Waiting", "Running"):
         return False
     task.state = TRAINING.move(task.state, "Stopped")
+    account.works.stop_training(task)
     _note_end(account, task)
     account.touch()
     return True
@@ -232,14 +237,14 @@ def read_base(account: Account, body: Body, order: Order) -> None:
     order.base = base
     step = body.get("incrementCheckpointStep")
     if step is not None:
-        if step not in training.course_of(base).kept:
+        if step not in account.works.kept_steps(base):
             raise invalid("incrementCheckpointStep", f"{base.id} has no checkpoint at step {step!r}")
         order.base_step = step
 
 
 def percent_of(account: Account, task: Task) -> int:
     """Progress of a running training: 1 at least, 99 at most, as the platform shows it."""
-    return min(99, max(1, int(100 * task.work.share(account.clock.monotonic()))))
+    return min(99, max(1, int(100 * account.works.share(task))))
 
 
 def curve_page(call: Call, task: Task) -> str:

@@ -119,7 +119,7 @@ def job_detail(call: Call) -> JSON:
         "startTime": beijing_time(task.created),
         "finishTime": beijing_time(task.finished),
         "vdlLink": curve_page(call, task),
-        "simulated": True,
+        "simulated": account.works.simulated,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qianfan._types import JSON
-from qianfan.emulator import catalogue, training
+from qianfan.emulator import catalogue
 from qianfan.emulator.account import Account
 from qianfan.emulator.calls import Call, page_of, utc_time
 from qianfan.emulator.checks import Body
@@ -93,16 +93,22 @@ def _read_dataset_config(account: Account, config: Body, order: Order) -> None:
 
 
 def describe_task(call: Call) -> JSON:
-    """`DescribeFineTuningTask`; counts as a look. Metrics and losses are simulated, and `simulated` says so."""
+    """`DescribeFineTuningTask`; counts as a look.
+
+    Two keys are the emulator's own: `simulated` when nothing is computed, `local` with what computes it and how.
+    """
     account = call.account
-    task = look_at_task(account, task_of(account, call.body.get("taskId")))
-    entry = {**_task_entry(account, task), "vdlLink": curve_page(call, task), "simulated": True}
+    works, task = account.works, look_at_task(account, task_of(account, call.body.get("taskId")))
+    entry = {**_task_entry(account, task), "vdlLink": curve_page(call, task), "simulated": works.simulated}
+    about = works.about(task)
+    if about is not None:
+        entry["local"] = about
     if task.state == "Running":
         entry["runProgress"] = f"{percent_of(account, task)}%"
     if task.state == "Done":
-        scores = training.metrics(task, account.seed)
+        scores = works.metrics(task)
         entry |= {"metrics": scores} if scores else {}
-        entry["checkpointList"] = training.checkpoints(task, account.seed)
+        entry["checkpointList"] = works.checkpoints(task)
     if task.reason:
         # The platform tells it too, but under which key is not established.
         entry["errMessage"] = task.reason
@@ -174,6 +180,7 @@ def describe_support_models(call: Call) -> JSON:
 def _remove_task(account: Account, task: Task) -> None:
     job_of_task(account, task).task_ids.remove(task.id)
     account.tasks.remove(task)
+    account.works.forget(task)
     account.touch()
 
 

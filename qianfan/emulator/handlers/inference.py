@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 
 from qianfan._types import JSON
 from qianfan.emulator import answers, catalogue
 from qianfan.emulator.account import Account
 from qianfan.emulator.calls import Call
-from qianfan.emulator.envelopes import answer_id
+from qianfan.emulator.envelopes import Family, answer_id, refused_inference
 from qianfan.emulator.handlers.services import look_at_service
 from qianfan.emulator.records import Service
 from qianfan.emulator.refusals import RefusedInference
+from qianfan.emulator.scripted import Told, pause_of
 from qianfan.emulator.wire import Answer, json_answer
-
-PIECE_SECONDS = 0.05
-"""Seconds between two pieces of a stream, unless the emulator's pace is "instant"."""
+from qianfan.emulator.works import Reply
+from qianfan.engines.rows import Message
+from qianfan.engines.spec import Sampling
 
 _TEXTS_AT_ONCE = {"tao-8k": 1}
 _DIMENSIONS = {"Embedding-V1": 384}
@@ -26,23 +28,30 @@ _DIMENSIONS = {"Embedding-V1": 384}
 # --- V1 ----------------------------------------------------------------------------------------------------------
 
 
-def chat_v1(call: Call) -> Answer:
-    """`/chat/{endpoint}`."""
+async def ask_chat_v1(call: Call) -> None:
+    """Begin the answer of `chat_v1`."""
     messages = _messages_v1(call.body.get("messages"))
     _check_ranges(call)
-    question = str(messages[-1]["content"])
-    said = " ".join(str(message.get("content") or "") for message in messages)
-    text = _say(call, "chat", question)
-    return _reply_v1(call, text, said, kind="chat.completion", extra={"need_clear_history": False})
+    await _ask_v1(call, "chat", _with_system(call, [_message(message) for message in messages]))
 
 
-def completions_v1(call: Call) -> Answer:
-    """`/completions/{endpoint}`."""
+def chat_v1(call: Call) -> Answer:
+    """`/chat/{endpoint}`."""
+    return _reply_v1(call, kind="chat.completion", extra={"need_clear_history": False})
+
+
+async def ask_completions_v1(call: Call) -> None:
+    """Begin the answer of `completions_v1`."""
     prompt = call.body.get("prompt")
     if not isinstance(prompt, str) or not prompt.strip():
         raise RefusedInference(336003, "prompt must be a non-empty text")
     _check_ranges(call)
-    return _reply_v1(call, _say(call, "completions", prompt), prompt, kind="completion", extra={"is_safe": 1})
+    await _ask_v1(call, "completions", [Message(role="user", content=prompt)])
+
+
+def completions_v1(call: Call) -> Answer:
+    """`/completions/{endpoint}`."""
+    return _reply_v1(call, kind="completion", extra={"is_safe": 1})
 
 
 def embeddings_v1(call: Call) -> Answer:
@@ -107,12 +116,55 @@ def _check_ranges(call: Call) -> None:
             raise RefusedInference(336003, f"{key} must be from {low:g} to {high:g}, found {value!r}")
 
 
-def _say(call: Call, kind: str, question: str) -> str:
-    account, endpoint = call.account, call.args["endpoint"]
-    with account.lock:
-        service = _service_at(account, endpoint)
-        known = answers.knowledge_of(account, service) if service is not None else None
-    return known.answer(question) if known else answers.canned(_endpoint_model(call, kind), question)
+def _message(message: dict[str, JSON]) -> Message:
+    """A message as engines know them: what a function or a tool says is for the model to read, as a user's words."""
+    role = message["role"]
+    return Message(role=role if role in ("system", "assistant") else "user", content=_content(message))
+
+
+def _with_system(call: Call, messages: list[Message]) -> list[Message]:
+    system = call.body.get("system")
+    return [Message(role="system", content=system), *messages] if isinstance(system, str) and system else messages
+
+
+async def _ask_v1(call: Call, kind: str, messages: list[Message]) -> None:
+    with call.account.lock:
+        service = _service_at(call.account, call.args["endpoint"])
+    await _ask(call, service, lambda: _endpoint_model(call, kind), messages)
+
+
+async def _ask(call: Call, service: Service | None, preset: Callable[[], str], messages: list[Message]) -> None:
+    """Begin an answer of a service, or the visibly canned one of a preset model that nobody trained."""
+    account = call.account
+    if service is not None:
+        call.reply = await account.works.ask(service, messages, _sampling(call))
+    else:
+        text = answers.canned(preset(), messages[-1].content)
+        call.reply = Told(
+            text, " ".join(message.content for message in messages), clock=account.clock, pause=pause_of(account)
+        )
+    if not call.body.get("stream"):
+        call.text = "".join([piece async for piece in call.reply.pieces()])
+
+
+def _sampling(call: Call) -> Sampling:
+    """How to choose tokens: the likeliest ones, unless the call asks for something else."""
+    body = call.body
+    stop = body.get("stop") or ()
+    stops = [stop] if isinstance(stop, str) else stop
+    most = body.get("max_output_tokens") or body.get("max_completion_tokens") or body.get("max_tokens")
+    seed = body.get("seed")
+    return Sampling(
+        temperature=_number(body.get("temperature"), 0.0),
+        top_p=_number(body.get("top_p"), 1.0),
+        max_tokens=most if isinstance(most, int) and most > 0 else None,
+        stop=tuple(text for text in stops if isinstance(text, str) and text),
+        seed=seed if isinstance(seed, int) else None,
+    )
+
+
+def _number(value: JSON, default: float) -> float:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else default
 
 
 def _service_at(account: Account, endpoint: str) -> Service | None:
@@ -136,38 +188,56 @@ def _endpoint_model(call: Call, kind: str) -> str:
     return service.name
 
 
-def _reply_v1(call: Call, text: str, said: str, *, kind: str, extra: dict[str, JSON]) -> Answer:
+def _reply_v1(call: Call, *, kind: str, extra: dict[str, JSON]) -> Answer:
+    reply = _begun(call)
     head: dict[str, JSON] = {"id": answer_id(), "object": kind, "created": _created(call)}
-    prompt_tokens = answers.count_tokens(said)
-    if not call.body.get("stream"):
-        usage = _usage(prompt_tokens, text)
-        return json_answer(
-            {**head, "result": text, "is_truncated": False, "finish_reason": "normal", **extra, "usage": usage}
-        )
-    return _stream(call, _events_v1(head, text, prompt_tokens, extra))
+    if call.body.get("stream"):
+        return _stream(call, _events_v1(head, reply, extra))
+    return json_answer(
+        {
+            **head,
+            "result": call.text,
+            "is_truncated": reply.reason == "length",
+            "finish_reason": _FINISH[reply.reason],
+            **extra,
+            "usage": _usage(reply),
+        }
+    )
 
 
-def _events_v1(head: dict[str, JSON], text: str, prompt_tokens: int, extra: dict[str, JSON]) -> Iterator[str]:
-    said, parts = "", list(answers.pieces(text))
-    for place, piece in enumerate(parts):
-        said += piece
-        last = place == len(parts) - 1
-        event = {**head, "sentence_id": place, "is_end": last, "is_truncated": False, "result": piece, **extra}
-        if last:
-            event["finish_reason"] = "normal"
-        yield _data({**event, "usage": _usage(prompt_tokens, said)})
+_FINISH = {"stop": "normal", "length": "length"}
+
+
+async def _events_v1(head: dict[str, JSON], reply: Reply, extra: dict[str, JSON]) -> AsyncGenerator[str]:
+    place = 0
+    async with aclosing(_with_last(reply)) as pieces:
+        async for piece, last in pieces:
+            cut = last and reply.reason == "length"
+            event = {**head, "sentence_id": place, "is_end": last, "is_truncated": cut, "result": piece, **extra}
+            if last:
+                event["finish_reason"] = _FINISH[reply.reason]
+            yield _data({**event, "usage": _usage(reply)})
+            place += 1
 
 
 # --- V2 ----------------------------------------------------------------------------------------------------------
 
 
+async def ask_chat_v2(call: Call) -> None:
+    """Begin the answer of `chat_v2`."""
+    messages = _messages_v2(call.body.get("messages"))
+    account, model = call.account, call.body.get("model")
+    with account.lock:
+        named = (service for service in account.services if model in (service.endpoint, service.id, service.name))
+        service = next(named, None)
+        if service is not None:
+            _service_at(account, service.endpoint)
+    await _ask(call, service, lambda: _model_v2(call), [_message(message) for message in messages])
+
+
 def chat_v2(call: Call) -> Answer:
     """`/v2/chat/completions`."""
-    body = call.body
-    messages = _messages_v2(body.get("messages"))
-    question = _content(messages[-1])
-    text = _say_v2(call, question)
-    prompt_tokens = answers.count_tokens(" ".join(_content(message) for message in messages))
+    body, reply = call.body, _begun(call)
     head: dict[str, JSON] = {
         "id": answer_id(),
         "object": "chat.completion",
@@ -177,9 +247,10 @@ def chat_v2(call: Call) -> Answer:
     if body.get("stream"):
         options = body.get("stream_options")
         with_usage = isinstance(options, dict) and bool(options.get("include_usage"))
-        return _stream(call, _events_v2(head, text, prompt_tokens, with_usage=with_usage))
-    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "normal", "flag": 0}
-    return json_answer({**head, "choices": [choice], "usage": _usage(prompt_tokens, text)})
+        return _stream(call, _events_v2(head, reply, with_usage=with_usage))
+    message = {"role": "assistant", "content": call.text}
+    choice = {"index": 0, "message": message, "finish_reason": _FINISH[reply.reason], "flag": 0}
+    return json_answer({**head, "choices": [choice], "usage": _usage(reply)})
 
 
 def embeddings_v2(call: Call) -> Answer:
@@ -224,26 +295,17 @@ def _model_v2(call: Call) -> str:
     return preset
 
 
-def _say_v2(call: Call, question: str) -> str:
-    account, model = call.account, call.body.get("model")
-    with account.lock:
-        named = (service for service in account.services if model in (service.endpoint, service.id, service.name))
-        service = next(named, None)
-        if service is not None:
-            _service_at(account, service.endpoint)
-        known = answers.knowledge_of(account, service) if service else None
-    return known.answer(question) if known else answers.canned(_model_v2(call), question)
-
-
-def _events_v2(head: dict[str, JSON], text: str, prompt_tokens: int, *, with_usage: bool) -> Iterator[str]:
+async def _events_v2(head: dict[str, JSON], reply: Reply, *, with_usage: bool) -> AsyncGenerator[str]:
     head = {**head, "object": "chat.completion.chunk"}
-    parts = list(answers.pieces(text))
-    for place, piece in enumerate(parts):
-        delta = {"role": "assistant", "content": piece} if place == 0 else {"content": piece}
-        finish = "stop" if place == len(parts) - 1 else None
-        yield _data({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish, "flag": 0}]})
+    role: dict[str, JSON] = {"role": "assistant"}
+    async with aclosing(_with_last(reply)) as pieces:
+        async for piece, last in pieces:
+            finish = reply.reason if last else None
+            delta = {**role, "content": piece}
+            yield _data({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish, "flag": 0}]})
+            role = {}
     if with_usage:
-        yield _data({**head, "choices": [], "usage": _usage(prompt_tokens, text)})
+        yield _data({**head, "choices": [], "usage": _usage(reply)})
     yield "data: [DONE]\n\n"
 
 
@@ -262,25 +324,46 @@ def _vectors(model: str, texts: list[str], account: Account) -> dict[str, JSON]:
     return {"id": answer_id(), "object": "embedding_list", "created": created, "data": data, "usage": usage}
 
 
-def _stream(call: Call, events: Iterator[str]) -> Answer:
-    return Answer(200, {"content-type": "text/event-stream"}, _paced(call.account, events))
+def _begun(call: Call) -> Reply:
+    assert call.reply is not None, "a model call is prepared by asking the model"
+    return call.reply
 
 
-async def _paced(account: Account, events: Iterator[str]) -> AsyncGenerator[bytes]:
-    pause = 0.0 if account.stages.training.is_by_looks else PIECE_SECONDS
-    for place, event in enumerate(events):
-        if place:
-            await account.clock.sleep(pause)
-        yield event.encode()
+async def _with_last(reply: Reply) -> AsyncGenerator[tuple[str, bool]]:
+    """Each piece, and whether it is the last one: the last event of a stream says so."""
+    held: str | None = None
+    async with aclosing(reply.pieces()) as pieces:
+        async for piece in pieces:
+            if held is not None:
+                yield held, False
+            held = piece
+    yield held or "", True
+
+
+def _stream(call: Call, events: AsyncGenerator[str]) -> Answer:
+    family = Family.INFERENCE_V1 if call.args else Family.INFERENCE_V2
+    return Answer(200, {"content-type": "text/event-stream"}, _encoded(events, family))
+
+
+async def _encoded(events: AsyncGenerator[str], family: Family) -> AsyncGenerator[bytes]:
+    try:
+        async with aclosing(events):
+            async for event in events:
+                yield event.encode()
+    except RefusedInference as error:
+        # The answer has begun, so the error is one more event of it.
+        body = refused_inference(family, error).body
+        assert isinstance(body, bytes)
+        yield b"data: " + body + b"\n\n"
 
 
 def _data(event: dict[str, JSON]) -> str:
     return f"data: {json.dumps(event, ensure_ascii=False)}\n\n"
 
 
-def _usage(prompt_tokens: int, text: str) -> dict[str, int]:
-    tokens = answers.count_tokens(text)
-    return {"prompt_tokens": prompt_tokens, "completion_tokens": tokens, "total_tokens": prompt_tokens + tokens}
+def _usage(reply: Reply) -> dict[str, int]:
+    prompt, completion = reply.prompt_tokens, reply.completion_tokens
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
 def _created(call: Call) -> int:

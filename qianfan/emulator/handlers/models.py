@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from qianfan._types import JSON
-from qianfan.emulator import catalogue, training
+from qianfan.emulator import catalogue
 from qianfan.emulator.account import Account
 from qianfan.emulator.checks import found
 from qianfan.emulator.handlers.finetuning import look_at_task
-from qianfan.emulator.lifecycle import PUBLISH
 from qianfan.emulator.records import Model, ModelSet, Task
 from qianfan.emulator.refusals import Problem, Refused, invalid
 
@@ -25,9 +24,8 @@ def model_of(account: Account, key: JSON, field: str = "modelId") -> Model:
 def look_at_model(account: Account, model: Model, *, look: bool = True) -> Model:
     """Move a version's publishing on."""
     before = model.state
-    model.state = account.stages.publishing.advance(model.state, model.work, account.clock.monotonic(), look=look)
+    account.works.look_at_publishing(model, look=look)
     if model.state != before:
-        model.reason = model.work.reason if model.state == "Fail" else ""
         account.touch()
     return model
 
@@ -62,7 +60,7 @@ def check_run(account: Account, task: Task, step: JSON, field: str) -> None:
     look_at_task(account, task, look=False)
     if task.state != "Done":
         raise Refused(Problem.RUN_NOT_PUBLISHABLE, field, f"{task.id} is {task.state or 'new'}, only Done is published")
-    if step is not None and step not in training.course_of(task).kept:
+    if step is not None and step not in account.works.kept_steps(task):
         raise invalid("step", f"{task.id} has no checkpoint at step {step!r}")
 
 
@@ -94,13 +92,13 @@ def add_model(account: Account, model_set: ModelSet, task: Task, *, step: int | 
         description=description,
         task_id=task.id,
         step=step,
-        state=PUBLISH.underway[0],
-        work=account.stages.publishing.begin(account.clock),
     )
     model_set.model_ids.append(model.id)
     model_set.modified = account.now()
+    shelf.add(model)
+    account.works.start_publishing(model)
     account.touch()
-    return shelf.add(model)
+    return model
 
 
 def remove_model(account: Account, model: Model) -> None:
@@ -109,6 +107,7 @@ def remove_model(account: Account, model: Model) -> None:
     model_set = set_of(account, model)
     model_set.model_ids.remove(model.id)
     account.models.remove(model)
+    account.works.forget(model)
     account.touch()
 
 

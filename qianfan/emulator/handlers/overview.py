@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from qianfan._types import JSON
-from qianfan.emulator import training
 from qianfan.emulator.account import Account
 from qianfan.emulator.calls import utc_time
 from qianfan.emulator.handlers.datasets import group_of, look_at
@@ -16,7 +15,7 @@ from qianfan.emulator.records import Job
 def overview(account: Account) -> dict[str, JSON]:
     """Everything in the store, newest first. Looking here moves nothing on that goes by looks."""
     return {
-        "simulated": True,
+        "simulated": account.works.simulated,
         "datasets": [_dataset(account, dataset) for dataset in account.datasets.newest_first()],
         "jobs": [
             {
@@ -36,7 +35,7 @@ def overview(account: Account) -> dict[str, JSON]:
                 "endpoint": service.endpoint,
                 "modelId": service.model_id,
                 "runStatus": look_at_service(account, service, look=False).state,
-                "simulated": True,
+                "simulated": account.works.simulated,
             }
             for service in account.services.newest_first()
         ],
@@ -73,20 +72,20 @@ def _task(account: Account, task_id: str) -> dict[str, JSON]:
     task = account.tasks.get(task_id)
     assert task is not None, "a job lists only tasks that exist"
     look_at_task(account, task, look=False)
-    share = task.work.share(account.clock.monotonic())
+    works = account.works
     entry: dict[str, JSON] = {
         "taskId": task.id,
         "jobName": job_of_task(account, task).name,
         "model": task.model,
         "parameterScale": task.parameter_scale,
         "runStatus": task.state,
-        "progress": 100 if task.state == "Done" else int(100 * min(share, 0.99)),
+        "progress": 100 if task.state == "Done" else int(100 * min(works.share(task), 0.99)),
         "hyperParameterConfig": task.hyper_parameters,
         "createDate": utc_time(task.created),
-        "simulated": True,
+        "simulated": works.simulated,
     }
     if task.state == "Done":
-        entry["metrics"] = training.metrics(task, account.seed)
+        entry["metrics"] = works.metrics(task)
     if task.reason:
         entry["reason"] = task.reason
     return entry

@@ -22,9 +22,8 @@ def service_of(account: Account, key: JSON, field: str = "serviceId") -> Service
 def look_at_service(account: Account, service: Service, *, look: bool = True) -> Service:
     """Move a deployment on."""
     before = service.state
-    service.state = account.stages.deployment.advance(service.state, service.work, account.clock.monotonic(), look=look)
+    account.works.look_at_deployment(service, look=look)
     if service.state != before:
-        service.reason = service.work.reason if service.state == "Failed" else ""
         account.touch()
     return service
 
@@ -41,7 +40,6 @@ def add_service(account: Account, model: Model, *, name: str, suffix: str, descr
     """A new service, whose name may be taken, see `Quirks`. Its deployment is under way at once."""
     if account.quirks.unique_service_names and any(service.name == name for service in account.services):
         raise invalid("name", f"a service named {name!r} already exists")
-    work = account.stages.deployment.begin(account.clock)
     shelf = account.services
     service = Service(
         id=account.new_id(shelf),
@@ -55,11 +53,11 @@ def add_service(account: Account, model: Model, *, name: str, suffix: str, descr
         endpoint=f"{account.letters(8)}_{suffix}",
         kind="text2image" if set_of(account, model).model_type == "Text2Image" else "chat",
         instance_id=account.letters(32),
-        work=work,
     )
-    service.state = account.stages.deployment.start(service.state, work, account.clock.monotonic())
+    shelf.add(service)
+    account.works.start_deployment(service)
     account.touch()
-    return shelf.add(service)
+    return service
 
 
 def url_of(call: Call, service: Service) -> str:

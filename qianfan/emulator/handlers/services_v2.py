@@ -8,7 +8,6 @@ from qianfan.emulator.calls import Call, page_of, utc_time
 from qianfan.emulator.checks import Body, name_of_2_to_20, url_suffix
 from qianfan.emulator.handlers.models import model_of, model_set_of
 from qianfan.emulator.handlers.services import add_service, deployable, look_at_service, service_of, url_of
-from qianfan.emulator.lifecycle import DEPLOY
 from qianfan.emulator.records import Service
 from qianfan.emulator.refusals import Problem, Refused, invalid
 
@@ -71,9 +70,8 @@ def modify_service(call: Call) -> JSON:
         raise invalid("modelId", f"{model.id} is not a version of {model_set.id}")
     if service.state not in ("Serving", "Stopped"):
         raise Refused(Problem.STATE, "serviceId", f"{service.id} is {service.state}")
-    service.work = account.stages.deployment.begin(account.clock)
-    service.state = DEPLOY.move(service.state, "Deploying")
     service.model_set_id, service.model_id = model_set.id, model.id
+    account.works.start_deployment(service)
     account.touch()
     return True
 

@@ -1,4 +1,4 @@
-"""The scripted engine: numbers that look like a training's. Nothing is trained, and answers with them say so."""
+"""Numbers that look like a training's, from its hyper-parameters alone."""
 
 from __future__ import annotations
 

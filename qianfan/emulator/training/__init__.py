@@ -1,0 +1,1 @@
+"""Trainings, publications and deployments that are computed, by engines in child processes."""
