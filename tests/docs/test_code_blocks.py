@@ -58,7 +58,7 @@ def call_tests(names: dict[str, Any], backend: str) -> None:
     for name, function in list(names.items()):
         if not name.startswith("test_"):
             continue
-        with Emulator() as emulator:
+        with Emulator(engine="scripted") as emulator:
             if inspect.iscoroutinefunction(function):
                 anyio.run(function, emulator, backend=backend)
             else:
@@ -72,7 +72,8 @@ def test_python_blocks_run(page: Page, backend: str, monkeypatch: pytest.MonkeyP
     module = ModuleType("page")
     monkeypatch.setitem(sys.modules, "page", module)
     names = vars(module)
-    with Emulator(pace="instant"):
+    # A page that wants a real training opens an emulator of its own.
+    with Emulator(engine="scripted"):
         for block in page.blocks:
             if block.is_python and block.not_run is None:
                 play(block, names, backend)
