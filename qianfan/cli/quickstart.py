@@ -19,45 +19,64 @@ if TYPE_CHECKING:
     from qianfan.trainer import LLMFinetune
 
 MODEL = "ERNIE-Speed-8K"
-EXAMPLE = 'Example: qianfan quickstart --pace instant --question "What is an epoch?"'
+EXAMPLE = 'Example: qianfan quickstart --file rows.jsonl --question "What is an epoch?"'
 
 _SECONDS_BETWEEN_LOOKS = 0.2
+_QUIZ = 10
+"""How many of the rows' questions are asked to see what was learnt."""
 
 
 def quickstart(
-    pace: Annotated[str, typer.Option(help="instant, demo (about 8 s), or the seconds of a training.")] = "demo",
     file: Annotated[
         Path | None, typer.Option(help="Rows to train on; the shipped sample when left out.", show_default=False)
     ] = None,
     question: Annotated[
         str | None, typer.Option(help="What to ask at the end; the first row's own when left out.", show_default=False)
     ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(help="tiny (learns rows by heart), hf, or scripted (only simulates).", show_default=False),
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Folder of a pretrained Hugging Face model to train.", show_default=False)
+    ] = None,
+    pace: Annotated[
+        str, typer.Option(help="Of what is not computed: instant, demo, or the seconds of a scripted training.")
+    ] = "demo",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document; progress goes to stderr.")] = False,
 ) -> None:
     """Train, publish, deploy and ask a model in an emulated platform inside this process.
 
-    Needs no account and no network, and reads no settings. The emulator simulates the training, and says so.
+    Needs no account and no network, and reads no settings. The training is real: a tiny model learns the rows by heart.
     """
     from qianfan.cli.output import err, out
     from qianfan.dataset import Dataset
     from qianfan.emulator import Emulator, sample_path
 
     console = err() if json else out()
-    with Emulator(pace, activate=False) as emulator:
+    with Emulator(pace, engine=engine, base=base, activate=False) as emulator:
         dataset = Dataset.load(data_file=file or sample_path())
-        asked = question or _first_question(dataset)
+        pairs = _pairs(dataset)
+        asked = question or (pairs[0][0] if pairs else "hi")
         if not json:
-            _introduce(console, dataset)
+            _introduce(console, dataset, emulator.engine)
         trainer = _train(dataset, emulator, console, plain=json)
         if json:
-            _print_document(trainer, dataset, asked)
+            _print_document(trainer, dataset, emulator.engine, asked, pairs)
         else:
-            _converse(trainer, asked, console)
+            _converse(trainer, emulator.engine, asked, pairs, console)
 
 
-def _introduce(console: Console, dataset: Dataset) -> None:
+def _introduce(console: Console, dataset: Dataset, engine: str) -> None:
     console.print(f"Training {MODEL} on {len(dataset)} rows of {Path(dataset.name).name}", style="bold", markup=False)
-    console.print("The platform is an emulator in this process; its training is simulated.\n", style="dim")
+    console.print(f"The platform is an emulator in this process. {_WHAT_TRAINS[engine]}\n", style="dim")
+
+
+_WHAT_TRAINS = {
+    "tiny": "Its engine trains a tiny model from scratch, here and now.",
+    "hf": "Its engine trains with transformers, here and now.",
+    "scripted": "Its training is simulated.",
+}
 
 
 def _train(dataset: Dataset, emulator: Emulator, console: Console, *, plain: bool) -> LLMFinetune:
@@ -81,6 +100,8 @@ def _train(dataset: Dataset, emulator: Emulator, console: Console, *, plain: boo
                 deploy_config=DeployConfig(service_type=ServiceType.Chat, endpoint_suffix="quickstart"),
                 event_handler=view.tell,
                 name="demo",
+                # All rows are to be learnt: what is held out would not be known at the end.
+                eval_split_ratio=0,
                 client=Client(_settings(emulator)),
             )
             # Not trainer.run(), whose Ctrl-C tells how to come back: here the platform ends with the process.
@@ -102,47 +123,74 @@ def _settings(emulator: Emulator) -> Settings:
     return Settings(**{**intervals, **given})
 
 
-def _first_question(dataset: Dataset) -> str:
-    """A question that the data answer."""
-    row = next(iter(dataset), None)
-    turn = row[0] if isinstance(row, list) and row else row
-    return str(turn.get("prompt", "hi")) if isinstance(turn, dict) else "hi"
+def _pairs(dataset: Dataset) -> list[tuple[str, str]]:
+    """(question, answer) of the rows that begin with a question."""
+    pairs: list[tuple[str, str]] = []
+    for row in dataset:
+        turn = row[0] if isinstance(row, list) and row else row
+        if isinstance(turn, dict) and isinstance(turn.get("prompt"), str) and turn.get("response"):
+            answer = turn["response"]
+            pairs.append((turn["prompt"], answer if isinstance(answer, str) else answer[0][0]))
+    return pairs
+
+
+def _quiz(trainer: LLMFinetune, pairs: list[tuple[str, str]]) -> tuple[int, int]:
+    """(right, asked): some of the rows' questions, and how many answers came back word for word."""
+    result: Any = trainer.result[0]
+    chosen = pairs[:: max(1, len(pairs) // _QUIZ)][:_QUIZ]
+    answers = [result["service"].exec(_request(question))["result"] for question, _ in chosen]
+    return sum(answer.strip() == right.strip() for answer, (_, right) in zip(answers, chosen, strict=True)), len(chosen)
 
 
 def _request(question: str) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": question}]}
 
 
-def _converse(trainer: LLMFinetune, question: str, console: Console) -> None:
-    """Ask the deployed service, show the answer as it comes, and say how to go on."""
+def _converse(trainer: LLMFinetune, engine: str, question: str, pairs: list[tuple[str, str]], console: Console) -> None:
+    """Ask the deployed service, show the answer as it comes, and say how much was learnt and how to go on."""
     result: Any = trainer.result[0]
     console.print("\n[bold]You[/bold]    ", end="")
     console.print(question, markup=False, soft_wrap=True)
     console.print("[bold]Model[/bold]  ", end="")
     for piece in result["service"].exec(_request(question), stream=True):
         console.print(piece["result"], end="", markup=False, soft_wrap=True)
-    console.print(f"\n[dim]{_HONEST}[/dim]\n\n{_NEXT_STEPS}", soft_wrap=True)
+    console.print()
+    if engine in _LEARNT:
+        right, asked = _quiz(trainer, pairs)
+        console.print(f"[dim]{right} of {asked} training questions come back word for word. {_LEARNT[engine]}[/dim]")
+    else:
+        console.print(f"[dim]{_SIMULATED}[/dim]", soft_wrap=True)
+    console.print(f"\n{_NEXT_STEPS}", soft_wrap=True)
 
 
-def _print_document(trainer: LLMFinetune, dataset: Dataset, question: str) -> None:
+def _print_document(
+    trainer: LLMFinetune, dataset: Dataset, engine: str, question: str, pairs: list[tuple[str, str]]
+) -> None:
     from qianfan.cli.output import print_json
 
     result: Any = trainer.result[0]
     answer = result["service"].exec(_request(question))["result"]
+    right, asked = _quiz(trainer, pairs) if engine in _LEARNT else (None, None)
     print_json(
         {
-            "simulated": True,
+            "engine": engine,
+            "simulated": engine == "scripted",
             "train_type": trainer.train_type,
             "rows": len(dataset),
             "status": trainer.status.value,
             "result": {key: value for key, value in result.items() if key not in ("model", "service")},
             "question": question,
             "answer": answer,
+            "training_questions": {"asked": asked, "right": right},
         }
     )
 
 
-_HONEST = "(simulated: true. The emulator recognises questions of your rows; nothing was computed.)"
+_LEARNT = {
+    "tiny": "It learns your rows by heart; it understands nothing.",
+    "hf": "Ask something near your rows to see what it makes of it.",
+}
+_SIMULATED = "(simulated: true. The emulator recognises questions of your rows; nothing was computed.)"
 
 _NEXT_STEPS = f"""[bold]Next[/bold]
   with your own rows      qianfan quickstart --file rows.jsonl

@@ -25,6 +25,7 @@ from qianfan.emulator.records import Dataset, Job, Model, ModelSet, Service, Sto
 from qianfan.emulator.sample import add_sample
 from qianfan.emulator.training.options import engine_options
 from qianfan.emulator.transport import InProcessTransport
+from qianfan.emulator.works import Curve
 from qianfan.errors import InvalidArgumentError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -308,6 +309,12 @@ class Emulator:
     def quirks(self) -> Quirks:
         """Uncertain properties of the platform that can be switched. They outlast a `reset`."""
         return self._account.quirks
+
+    def curve(self, task_id: str) -> Curve:
+        """The losses of a training so far. Raises KeyError when there is no such task."""
+        account = self._up_to_now()
+        with account.lock:
+            return account.works.curve(self.tasks[task_id])
 
     def expire_tokens(self) -> None:
         """Make every access and bearer token given out so far an expired one."""

@@ -127,8 +127,16 @@ def _loaded(engine: str, tell: Teller) -> TrainingBackend:
     return backend
 
 
+def _stdin_lines() -> Iterator[bytes]:
+    """Lines of stdin for a daemon thread: one that waits in a buffered reader would hold up the interpreter's end."""
+    rest = b""
+    while piece := os.read(0, 2**16):
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from lines
+
+
 def _hear_cancel(stopped: threading.Event) -> None:
-    for line in sys.stdin.buffer:
+    for line in _stdin_lines():
         if line.strip() == b"cancel":
             stopped.set()
     stopped.set()
@@ -174,7 +182,7 @@ def _serve(model: Path, tell: Teller) -> int:
 
 
 def _hear_questions(asked: SimpleQueue[Ask | Forget | None]) -> None:
-    for line in sys.stdin.buffer:
+    for line in _stdin_lines():
         if line.strip():
             asked.put(_QUESTION.validate_json(line))
     asked.put(None)

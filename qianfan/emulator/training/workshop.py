@@ -14,6 +14,7 @@ import random
 import shutil
 import signal
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -76,6 +77,7 @@ class Workshop:
         self._save = save
         self._given_place = place
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._placing = threading.Lock()
         self._loop = LoopThread()
         self._turn: anyio.CapacityLimiter | None = None
         self._records: dict[str, TrainingRecord] = {}
@@ -126,9 +128,13 @@ class Workshop:
                 silence=self.options.silence,
                 grace=self.options.grace,
             )
-        except (EngineError, OSError) as error:
-            self._move(task, "Failed", _words(str(error), error.hint if isinstance(error, EngineError) else ""))
+        except EngineError as error:
+            self._move(task, "Failed", _words(str(error), error.hint))
             return
+        except Exception as error:
+            # Whatever it is, a training that nobody supervises must not look as if it went on.
+            self._move(task, "Failed", f"it could not be supervised: {error!r}")
+            raise
         self._finish(task, record, end, folder / "worker.log")
 
     def _finish(self, task: Task, record: TrainingRecord, end: End, log: Path) -> None:
@@ -280,9 +286,9 @@ class Workshop:
                 silence=self.options.silence,
                 grace=self.options.grace,
             )
-        except OSError as error:
-            self._publish_ended(model, str(error))
-            return
+        except Exception as error:
+            self._publish_ended(model, f"it could not be supervised: {error!r}")
+            raise
         self._publish_ended(model, "" if end.code == 0 else _why(record, end, log, self.options.silence))
 
     def _publish_ended(self, model: Model, problem: str) -> None:
@@ -341,9 +347,10 @@ class Workshop:
         """The folder of trainings and models."""
         if self._given_place is not None:
             return self._given_place
-        if self._temporary is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="qianfan-training-", ignore_cleanup_errors=True)
-        return Path(self._temporary.name)
+        with self._placing:
+            if self._temporary is None:
+                self._temporary = tempfile.TemporaryDirectory(prefix="qianfan-training-", ignore_cleanup_errors=True)
+            return Path(self._temporary.name)
 
     def folder_of(self, task: Task) -> Path:
         """The folder of a training."""
