@@ -76,7 +76,7 @@ def resume_all(*, timeout: float | None, on_interrupt: OnInterrupt, last_words: 
     from qianfan._sync import INTERRUPT_PATIENCE, Leaving, Terminated, run_interruptible
     from qianfan.cli.output import EventLines, err, out, print_json, print_table
     from qianfan.trainer import Trainer
-    from qianfan.trainer.trainer import STOP_PATIENCE
+    from qianfan.trainer.running import STOP_PATIENCE
 
     console = err() if json else out()
     waiting = [known["id"] for known in Trainer.list() if known["run_status"] == "open" and known["driven_by"] is None]

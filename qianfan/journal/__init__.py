@@ -5,7 +5,8 @@ is used; a run has one owner at a time, and the kernel says whether that owner l
 """
 
 from qianfan.journal._facts import NodeFacts, RunFacts
-from qianfan.journal._journal import SqliteJournal, close_journals, journal_at, open_journal
+from qianfan.journal._journal import SqliteJournal
 from qianfan.journal._record import JournalRecord
+from qianfan.journal._shelf import close_journals, journal_at, open_journal
 
 __all__ = ["JournalRecord", "NodeFacts", "RunFacts", "SqliteJournal", "close_journals", "journal_at", "open_journal"]

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Final
 from weakref import WeakSet
 
-from qianfan import _local, _sync
 from qianfan._clock import SYSTEM_CLOCK, Clock
 from qianfan.errors import (
     ForeignOwner,
     InvalidArgumentError,
-    JournalError,
     OutcomeUnknownError,
     PipelineChanged,
     RunBusyError,
@@ -33,13 +30,10 @@ from qianfan.journal._writer import CLOSE_PATIENCE, InlineWriter, ThreadWriter, 
 from qianfan.pipeline._events import ActionState, Event
 from qianfan.pipeline._record import Claim, Glance, Phase, Renew, Row, RunStatus, action_of
 
-_ALL_ENDED: Final = "SELECT id FROM run WHERE status IN ('done', 'failed', 'cancelled')"
+_ALL_ENDED: Final = "SELECT id, spec FROM run WHERE status IN ('done', 'failed', 'cancelled')"
 
 _MOST_IN_MEMORY: Final = 1000
 """Ended runs that a journal in memory holds; a process that runs for months must not grow with each of them."""
-
-EXIT_PATIENCE: Final = 0.5
-"""Seconds that the end of a process may wait for what is queued."""
 
 _RECENT: Final = 8
 """How many of a run's events its facts hold."""
@@ -61,7 +55,7 @@ class SqliteJournal:
         self._busy_seconds = busy_seconds
         self.is_closed = False
         self.writer: Writer = ThreadWriter(path, self._open) if path is not None else InlineWriter(self._open())
-        _living.add(self)
+        living.add(self)
 
     def __repr__(self) -> str:
         return f"SqliteJournal({str(self.path) if self.path is not None else 'in memory'!r})"
@@ -473,113 +467,33 @@ class SqliteJournal:
 
         return await self.writer.write(change)
 
-    async def prune(self, older_than: timedelta) -> int:
-        """Forget runs that have ended and were not touched for so long; gives how many."""
+    async def prune(
+        self, older_than: timedelta, *, only: Callable[[Mapping[str, Any]], bool] = lambda spec: True
+    ) -> int:
+        """Forget runs that have ended and were not touched for so long; gives how many.
+
+        only: asked with a run's spec whether it may be forgotten.
+        """
 
         def change(connection: sqlite3.Connection) -> int:
             limit = self.now() - older_than.total_seconds()
-            return self._forget(connection, f"{_ALL_ENDED} AND updated<?", limit)
+            return self._forget(connection, f"{_ALL_ENDED} AND updated<?", limit, only=only)
 
         return await self.writer.write(change)
 
     @staticmethod
-    def _forget(connection: sqlite3.Connection, which: str, *values: float) -> int:
-        found = connection.execute(which, values).fetchall()
+    def _forget(
+        connection: sqlite3.Connection,
+        which: str,
+        *values: float,
+        only: Callable[[Mapping[str, Any]], bool] = lambda spec: True,
+    ) -> int:
+        found = [(id,) for id, spec in connection.execute(which, values).fetchall() if only(json.loads(spec))]
         connection.executemany("DELETE FROM event WHERE run=?", found)
         connection.executemany("DELETE FROM cursor WHERE run=?", found)
         connection.executemany("DELETE FROM run WHERE id=?", found)
         return len(found)
 
 
-# --- one journal for each file and process ---------------------------------------------------------------------
-
-
-class _Shelf:
-    """The journals that this process has open: one for each file, since a file has one writer in a process."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._open: dict[Path | None, SqliteJournal] = {}
-
-    def at(self, path: Path | None) -> SqliteJournal:
-        with self._lock:
-            known = self._open.get(path)
-            if known is None or known.is_closed:
-                known = self._open[path] = SqliteJournal(path)
-            return known
-
-    def drop(self, journal: SqliteJournal) -> None:
-        with self._lock:
-            if self._open.get(journal.path) is journal:
-                del self._open[journal.path]
-        journal.close()
-
-    def drop_below(self, folder: Path) -> None:
-        with self._lock:
-            found = [journal for path, journal in self._open.items() if path is not None and folder in path.parents]
-        for journal in found:
-            self.drop(journal)
-
-    def forget(self) -> None:
-        self.__init__()  # type: ignore[misc]  # starting over is what a forked child needs
-
-
-_living: WeakSet[SqliteJournal] = WeakSet()
+living: WeakSet[SqliteJournal] = WeakSet()
 """Every journal of this process, also those that are on no shelf."""
-
-
-def _close_all() -> None:
-    for journal in list(_living):
-        journal.close(EXIT_PATIENCE)
-
-
-def _before_fork() -> None:
-    for journal in list(_living):
-        journal.writer.pause()
-
-
-def _after_fork() -> None:
-    for journal in list(_living):
-        journal.writer.resume()
-
-
-def _after_fork_in_child() -> None:
-    for journal in list(_living):
-        journal.forget()
-    _living.clear()
-    _shelf.forget()
-
-
-def _close_with(platform: _local.LocalPlatform) -> None:
-    """What was kept for a platform inside this process is closed with it."""
-    if "CACHE_DIR" in platform.settings:
-        _shelf.drop_below(Path(platform.settings["CACHE_DIR"]).absolute())
-
-
-_shelf = _Shelf()
-_local.at_parting(_close_with)
-_sync.at_exit(_close_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)
-
-
-def journal_at(path: Path | None) -> SqliteJournal:
-    """This process's journal in a file, or the one in memory; always the same one for the same path."""
-    return _shelf.at(path.absolute() if path is not None else None)
-
-
-async def open_journal(path: Path | None) -> SqliteJournal:
-    """This process's journal in a file, opened. Raises JournalError when it cannot be used; a later try opens anew."""
-    journal = journal_at(path)
-    try:
-        await journal.ready()
-    except JournalError:
-        if not journal.is_driving:  # one that is only locked for now is still needed by the runs that go on with it
-            _shelf.drop(journal)
-        raise
-    return journal
-
-
-def close_journals(folder: Path) -> None:
-    """Close this process's journals below a folder that is about to go."""
-    _shelf.drop_below(folder)

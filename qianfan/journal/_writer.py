@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
 import anyio
-import anyio.lowlevel
 
+from qianfan._loops import scheduler
 from qianfan.errors import JournalBusyError, JournalError
 from qianfan.journal._database import journal_error, transaction, translated
 
@@ -102,7 +102,8 @@ class ThreadWriter:
 
     async def write(self, change: Changing[T]) -> T:
         item, ended = _Item(change), anyio.Event()
-        item.tell = _on_this_loop(ended.set)
+        schedule = scheduler()
+        item.tell = lambda: schedule(ended.set)
         self._put(item)
         with anyio.CancelScope(shield=True):
             await ended.wait()
@@ -111,7 +112,8 @@ class ThreadWriter:
     def post(self, change: Changing[T], heard: Callable[[T], object] | None = None) -> None:
         item = _Item(change)
         if heard is not None:
-            item.tell = _on_this_loop(lambda: heard(cast(T, item.result)) if item.error is None else None)
+            schedule = scheduler()
+            item.tell = lambda: schedule(lambda: heard(cast(T, item.result)) if item.error is None else None)
         with suppress(JournalError):
             self._put(item)
 
@@ -234,19 +236,6 @@ def _all_at_once(connection: sqlite3.Connection, items: list[_Item[Any]]) -> sql
     except sqlite3.Error as error:
         return error
     return None
-
-
-def _on_this_loop(function: Callable[[], object]) -> Callable[[], None]:
-    """A function that makes another one run on the event loop of the caller, from any thread."""
-    token = anyio.lowlevel.current_token()
-    native: Any = token.native_token
-    schedule = getattr(native, "call_soon_threadsafe", None) or native.run_sync_soon
-
-    def tell() -> None:
-        with suppress(RuntimeError):  # the loop is gone, and whoever waited with it
-            schedule(function)
-
-    return tell
 
 
 class InlineWriter:

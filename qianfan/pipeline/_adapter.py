@@ -14,7 +14,8 @@ from pydantic import PrivateAttr
 
 from qianfan._sync import LoopHandle, in_user_thread
 from qianfan.errors import NotImplmentError, describe
-from qianfan.pipeline._action import Action, Context, new_id
+from qianfan.pipeline._action import Action, new_id
+from qianfan.pipeline._context import Context
 from qianfan.pipeline._events import ActionState, Event
 from qianfan.pipeline._plan import Previous
 

@@ -11,7 +11,8 @@ from itertools import pairwise
 from typing import Any, NewType, Union, get_args, get_origin
 
 from qianfan.errors import PipelineError
-from qianfan.pipeline._action import Action, Context, hints_of
+from qianfan.pipeline._action import Action, hints_of
+from qianfan.pipeline._context import Context
 
 Previous = NewType("Previous", object)
 """Annotates a parameter that takes whatever the action before this one in the list made, or the run's input."""

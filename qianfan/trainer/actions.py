@@ -322,7 +322,9 @@ class TrainAction(Action[TrainedJob]):
             before, self._task = self._task, task
             status = word(task.run_status) or "created"
             percent = f" {task.progress}%" if task.progress is not None else ""
-            description = f"task {task.task_id} of job {task.job_name or task.job_id} is {status}{percent}"
+            description = (
+                f"task {task.task_id} of job {task.job_name or task.job_id} is {status}{percent}{_losses(task)}"
+            )
             ctx.report(description, task.body, progress=task.progress)
             if before is None or (before.run_status, before.progress) != (task.run_status, task.progress):
                 logger.info("%s", description)
@@ -394,6 +396,16 @@ def _is_older(job: Job, than: datetime) -> bool:
     except ValueError:
         return False
     return created.replace(tzinfo=created.tzinfo or timezone.utc) < than
+
+
+def _losses(task: Task) -> str:
+    """The losses so far, which an emulator that really trains tells under a key of its own."""
+    local = (task.model_extra or {}).get("local")
+    told = local if isinstance(local, dict) else {}
+    words = {"trainingLoss": "loss", "validationLoss": "held-out loss"}
+    return "".join(
+        f", {word} {told[key]:.3f}" for key, word in words.items() if isinstance(told.get(key), (int, float))
+    )
 
 
 def _oldest_first(found: list[Receipt]) -> list[Receipt]:

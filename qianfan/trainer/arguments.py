@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
@@ -19,6 +20,16 @@ TrainConfigLike: TypeAlias = TrainConfig | Mapping[str, Any] | str | Path
 """A configuration, a dictionary of its fields, or a `.yaml` or `.json` file that holds one."""
 
 DeployConfigLike: TypeAlias = DeployConfig | Mapping[str, Any]
+
+
+_SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def checked_id(id: str) -> str:
+    """The id of a trainer, if it can be one. Raises InvalidArgumentError."""
+    if not _SAFE_ID.fullmatch(id):
+        raise InvalidArgumentError(f"{id!r} is no trainer id: 1 to 64 letters, digits, '-' and '_'; see trainer list")
+    return id
 
 
 def refuse_unknown(unknown: Mapping[str, Any], name: str, constructor: Callable[..., Any]) -> None:

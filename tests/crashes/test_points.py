@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qianfan.pipeline._purchases import MAX_GENERATIONS
+from qianfan.pipeline._ordering import MAX_GENERATIONS
 from tests.crashes.conftest import Ledger
 from tests.crashes.world import KILLED, Worker, World
 

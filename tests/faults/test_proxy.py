@@ -50,7 +50,7 @@ numbers = itertools.count(1)
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[tuple[Emulator, str]]:
-    with Emulator(activate=False) as emulator, serving(emulator) as upstream:
+    with Emulator(activate=False, engine="scripted") as emulator, serving(emulator) as upstream:
         yield emulator, upstream
 
 

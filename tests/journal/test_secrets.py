@@ -31,7 +31,7 @@ PLANTED = {
 
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
-    with Emulator(pace="instant") as emulator:
+    with Emulator(engine="scripted") as emulator:
         yield emulator
 
 

@@ -13,7 +13,7 @@ from qianfan._transport import Client
 from qianfan.emulator import Emulator
 from qianfan.errors import APIError, ConnectionFailedError, OutcomeUnknownError, QianfanError, RateLimitError
 from qianfan.model import DeployConfig, Model
-from qianfan.pipeline._purchases import MAX_DOUBTS, UNSENT_PATIENCE
+from qianfan.pipeline._ordering import MAX_DOUBTS, UNSENT_PATIENCE
 from qianfan.resources import Platform
 from qianfan.trainer import LLMFinetune
 from tests.support.clock import JumpClock

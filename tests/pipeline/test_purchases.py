@@ -31,14 +31,8 @@ from qianfan.errors import (
     facts_of,
 )
 from qianfan.pipeline import Fenced, Mark, Phase, Receipt, Row, RunStatus, Terms
-from qianfan.pipeline._purchases import (
-    MAX_DOUBTS,
-    MAX_GENERATIONS,
-    SETTLE_SECONDS,
-    UNSENT_PATIENCE,
-    request_hash,
-    token_for,
-)
+from qianfan.pipeline._ordering import MAX_DOUBTS, MAX_GENERATIONS, UNSENT_PATIENCE
+from qianfan.pipeline._purchases import SETTLE_SECONDS, request_hash, token_for
 from tests.support.clock import JumpClock
 
 from .shop import ACTION, BOX, RUN, THING, Answer, Desk, Record, Shop, lost, without_effect

@@ -12,5 +12,5 @@ from qianfan.emulator import Emulator
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
     """A platform in this process, where everything is over at the first or second look."""
-    with Emulator(pace="instant") as emulator:
+    with Emulator(engine="scripted") as emulator:
         yield emulator

@@ -123,7 +123,7 @@ async def test_missing_keys_are_named_before_any_request() -> None:
 
 
 async def test_keys_set_after_the_imports_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Emulator(activate=False, access_key="ALTAKlate", secret_key="late-secret") as emulator:
+    with Emulator(activate=False, access_key="ALTAKlate", secret_key="late-secret", engine="scripted") as emulator:
         for name, value in emulator.settings.items():
             monkeypatch.setenv(f"QIANFAN_{name}", str(value))
         monkeypatch.delenv("QIANFAN_SECRET_KEY")

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 
 import anyio
 import anyio.from_thread
@@ -130,6 +131,29 @@ async def test_trainers_of_a_kind_of_ones_own_are_come_back_to(emulator: Emulato
     assert type(await Trainer.aload(trainer.id)) is OfMine
     assert [known["id"] for known in await OfMine.alist()] == [trainer.id]
     assert await DPO.alist() == []
+
+
+@pytest.mark.parametrize("face", ["sync", "async"])
+async def test_forgetting_ended_runs_of_a_kind(face: str, emulator: Emulator) -> None:
+    """Those of other kinds stay, and so do those that somebody still comes back to."""
+
+    async def forget(kind: type[Trainer], age: timedelta) -> int:
+        return kind.prune(older_than=age) if face == "sync" else await kind.aprune(older_than=age)
+
+    old = timedelta(seconds=-60)  # also what was touched just now
+    emulator.training.script(after_looks=math.inf, times=1)
+    open_run = LLMFinetune("ERNIE-Speed-8K", 111, event_handler=lambda event: event.progress and open_run.detach())
+    await open_run.arun()
+    others = await LLMFinetune("ERNIE-Speed-8K", 111).arun()
+    mine = await OfMine("ERNIE-Speed-8K", 111).arun()
+    assert await forget(OfMine, timedelta(days=1)) == 0
+    assert await forget(DPO, old) == 0
+    assert await forget(OfMine, old) == 1
+    with pytest.raises(UnknownRunError):
+        await OfMine.aload(mine.id)
+    assert {known["id"] for known in await Trainer.alist()} == {open_run.id, others.id}
+    assert await forget(LLMFinetune, old) == 1
+    assert [known["id"] for known in await Trainer.alist()] == [open_run.id]
 
 
 async def test_recovering_tries_again_what_could_not_go_on(emulator: Emulator) -> None:

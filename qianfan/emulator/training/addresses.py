@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import httpx
 
-from qianfan._transport.sse import EventDecoder
 from qianfan.emulator.answers import count_tokens
 from qianfan.emulator.training.generators import broken
 from qianfan.engines.rows import Message
@@ -111,13 +110,17 @@ class AddressedReply:
                         yield text
 
     async def _chunks(self) -> AsyncGenerator[dict[str, Any]]:
-        decoder = EventDecoder()
+        rest = b""
         try:
             async for content in self._response.aiter_bytes():
-                for event in decoder.feed(content):
-                    if event.data.strip() == "[DONE]":
+                # Not `aiter_lines`, which also breaks lines at characters that JSON may hold.
+                *lines, rest = (rest + content).split(b"\n")
+                for line in lines:
+                    name, _, data = line.partition(b":")
+                    if data.strip() == b"[DONE]":
                         return
-                    yield json.loads(event.data)
+                    if name == b"data":
+                        yield json.loads(data)
         except (httpx.HTTPError, ValueError) as error:
             raise broken(f"the answer broke off: {error or type(error).__name__}") from error
         raise broken("the answer ended without its end mark")
