@@ -211,7 +211,7 @@ async def test_what_an_engine_cannot_do_fails_the_task_with_the_reason() -> None
         trainer = LLMFinetune(
             "ERNIE-Lite-8K-0704", dataset, train_config={"peft_type": "PromptTuning"}, client=client_of(emulator)
         )
-        with pytest.raises(TrainJobFailedError, match="prompt tuning .* use LoRA"):
+        with pytest.raises(TrainJobFailedError, match=r"prompt tuning .* use LoRA"):
             await trainer.arun()
         [task] = emulator.tasks.values()
         assert task.state == "Failed"
