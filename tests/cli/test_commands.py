@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -81,17 +82,25 @@ def test_wrong_options_are_one_line_with_the_way_to_the_help(
     assert line.endswith("--help shows the options)")
 
 
+SCRIPTED = ["--engine", "scripted", "--pace", "instant"]
+
+
 # --- quickstart ----------------------------------------------------------------------------------------------------
 
 
-def test_quickstart_ends_in_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
-    assert qianfan("quickstart", "--pace", "instant", "--question", "What is an epoch?") == 0
+def test_quickstart_learns_its_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    """The loss falls, and at least nine of ten training questions come back word for word."""
+    assert qianfan("quickstart", "--pace", "instant", "--question", "Define an epoch.") == 0
     shown = capsys.readouterr().out
     for step in ("dataset", "training", "model", "service"):
         assert any(line.startswith(step) for line in shown.splitlines())
-    assert "You    What is an epoch?" in shown
-    assert any(line.startswith("Model  ") and len(line) > 10 for line in shown.splitlines())
-    assert "simulated: true" in shown
+    losses = [float(loss) for loss in re.findall(r"loss (\d+\.\d+)", shown)]
+    assert losses[-1] < losses[0] / 10
+    assert "You    Define an epoch.\nModel  One full pass over all the training data.\n" in shown
+    right = re.search(r"(\d+) of 10 training questions come back word for word", shown)
+    assert right is not None
+    assert int(right[1]) >= 9
+    assert "It learns your rows by heart; it understands nothing." in shown
     assert "qianfan trainer run" in shown
 
 
@@ -99,17 +108,29 @@ def test_quickstart_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert qianfan("quickstart", "--pace", "instant", "--json") == 0
     captured = capsys.readouterr()
     document = json.loads(captured.out)
-    assert document["simulated"] is True
+    assert (document["engine"], document["simulated"]) == ("tiny", False)
     assert document["status"] == "Deployed"
     assert document["answer"]
+    assert document["training_questions"]["asked"] == 10
+    assert document["training_questions"]["right"] >= 9
     assert document["result"]["model_id"].startswith("amv-")
     assert "training" in captured.err
+
+
+def test_a_scripted_quickstart_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert qianfan("quickstart", *SCRIPTED, "--question", "What is an epoch?") == 0
+    shown = capsys.readouterr().out
+    assert "You    What is an epoch?" in shown
+    assert any(line.startswith("Model  ") and len(line) > 10 for line in shown.splitlines())
+    assert "simulated: true" in shown
+    assert qianfan("quickstart", *SCRIPTED, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["simulated"] is True
 
 
 def test_quickstart_with_rows_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"instruction": f"question {n}", "input": "", "output": f"answer {n}"} for n in range(40)]
     (tmp_path / "rows.json").write_text(json.dumps(rows))
-    assert qianfan("quickstart", "--pace", "instant", "--file", str(tmp_path / "rows.json")) == 0
+    assert qianfan("quickstart", *SCRIPTED, "--file", str(tmp_path / "rows.json")) == 0
     shown = capsys.readouterr().out
     assert "You    question 0" in shown
     assert "Model  answer 0" in shown
@@ -124,6 +145,20 @@ def test_quickstart_with_a_broken_file(tmp_path: Path, capsys: pytest.CaptureFix
     assert "Traceback" not in errors
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--engine", "steam"], "'tiny', 'hf', 'command', 'scripted'"),
+        (["--engine", "tiny", "--base", "."], "base models need engine='hf'"),
+        (["--base", "nowhere"], "which is no folder"),
+        (["--engine", "command"], "belong together"),
+    ],
+)
+def test_options_that_do_not_go_together(options: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert qianfan("quickstart", *options) == 2
+    assert words in " ".join(capsys.readouterr().err.split())
+
+
 def test_quickstart_with_an_unknown_pace(capsys: pytest.CaptureFixture[str]) -> None:
     assert qianfan("quickstart", "--pace", "warp") == 2
     assert "instant" in capsys.readouterr().err
@@ -133,12 +168,12 @@ def test_quickstart_reads_no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path:
     """A stray variable or file cannot spoil it, and it leaves nothing behind."""
     monkeypatch.setenv("QIANFAN_TRAIN_STATUS_POLLING_INTERVAL", "often")
     (tmp_path / ".env").write_text("QIANFAN_CONSOLE_API_BASE_URL=nonsense\n")
-    assert qianfan("quickstart", "--pace", "instant") == 0
+    assert qianfan("quickstart", *SCRIPTED) == 0
     assert [path.name for path in tmp_path.iterdir()] == [".env"]
 
 
 def test_a_question_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    assert qianfan("quickstart", "--pace", "instant", "--question", "[bold]什么是 LoRA?[/]") == 0
+    assert qianfan("quickstart", *SCRIPTED, "--question", "[bold]什么是 LoRA?[/]") == 0
     assert "You    [bold]什么是 LoRA?[/]\n" in capsys.readouterr().out
 
 

@@ -19,6 +19,7 @@ from tests.support.served import environment, served_emulator
 from tests.support.terminal import CTRL_C, Terminal, on_a_terminal
 
 QIANFAN = [sys.executable, "-m", "qianfan.cli.main"]
+SCRIPTED = ["--engine", "scripted", "--pace", "instant"]
 RUN = ["trainer", "run", "--train-type", "ERNIE-Speed-8K", "--dataset-id", "111"]
 
 
@@ -210,7 +211,7 @@ def test_ctrl_c_in_quickstart(env: dict[str, str]) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="it ends otherwise there")
-@pytest.mark.parametrize("command", [["--help"], ["trainer", "list", "--json"], ["quickstart", "--pace", "instant"]])
+@pytest.mark.parametrize("command", [["--help"], ["trainer", "list", "--json"], ["quickstart", *SCRIPTED]])
 def test_nobody_reads_the_output(command: list[str], env: dict[str, str]) -> None:
     """As before `| head -1`: the command ends as those do that SIGPIPE kills, and says nothing."""
     reader, writer = os.pipe()
@@ -408,7 +409,7 @@ def test_a_terminal_gets_lines_that_change_in_place(
     for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):
         env.pop(name, None)
     env |= {"TERM": "xterm-256color", **variables}
-    with on_a_terminal([*QIANFAN, "quickstart", "--pace", "instant"], env) as terminal:
+    with on_a_terminal([*QIANFAN, "quickstart", *SCRIPTED], env) as terminal:
         assert terminal.wait() == 0
     assert "training" in terminal.written
     assert "\x1b[?25l" in terminal.written  # the cursor is hidden while lines change
@@ -416,6 +417,6 @@ def test_a_terminal_gets_lines_that_change_in_place(
 
 
 def test_anything_else_gets_plain_lines(env: dict[str, str]) -> None:
-    written = answer([*QIANFAN, "quickstart", "--pace", "instant"], env)
+    written = answer([*QIANFAN, "quickstart", *SCRIPTED], env)
     assert "\x1b" not in written
     assert sum(line.startswith("training ") for line in written.splitlines()) > 2
