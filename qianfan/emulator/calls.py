@@ -9,6 +9,7 @@ from typing import TypeVar
 from qianfan._types import JSON
 from qianfan.emulator.account import Account
 from qianfan.emulator.checks import Body
+from qianfan.emulator.records import Model, Service, Task
 from qianfan.emulator.refusals import invalid
 from qianfan.emulator.wire import Request
 from qianfan.emulator.works import Reply
@@ -38,6 +39,11 @@ class Call:
     def origin(self) -> str:
         """Where the client reaches this emulator, for links in answers."""
         return self.request.origin
+
+
+def reason_of(record: Task | Model | Service) -> dict[str, JSON]:
+    """Why something failed. The platform tells it too, but under which key is not established."""
+    return {"errMessage": record.reason} if record.reason else {}
 
 
 def utc_time(moment: datetime | None) -> str:

@@ -254,7 +254,10 @@ class Model:
         if detail.state != ModelState.Ready:
             status = word(detail.state)
             raise ModelPublishFailedError(
-                f"model {self.id!r} ended as {status!r} instead of 'Ready'", model_id=str(self.id), status=status
+                f"model {self.id!r} ended as {status!r} instead of 'Ready'"
+                + (f": {detail.failure}" if detail.failure else ""),
+                model_id=str(self.id),
+                status=status,
             )
         self.set_id = detail.set_id or self.set_id
         self.name = detail.name or self.name

@@ -205,7 +205,8 @@ class Service:
         if detail.run_status not in (ServiceStatus.Serving, ServiceStatus.Done):
             status = word(detail.run_status)
             raise ServiceDeployFailedError(
-                f"service {detail.service_id!r} ended as {status!r} instead of 'Serving'",
+                f"service {detail.service_id!r} ended as {status!r} instead of 'Serving'"
+                + (f": {detail.failure}" if detail.failure else ""),
                 service_id=detail.service_id,
                 status=status,
             )

@@ -62,6 +62,12 @@ class WireModel(BaseModel):
         """The whole answer as it came, envelope included."""
         return self._body
 
+    @property
+    def failure(self) -> str:
+        """Why what the answer tells of has failed, where it says so; the key is not the same everywhere."""
+        extra = self.model_extra or {}
+        return str(extra.get("errMessage") or extra.get("errMsg") or extra.get("failReason") or "")
+
 
 class Resource:
     """One area of the platform's API. Methods talk; constructors do not."""

@@ -343,8 +343,7 @@ class TrainAction(Action[TrainedJob]):
         if task.run_status == TaskStatus.Done:
             return
         status = word(task.run_status)
-        extra = task.model_extra or {}
-        reason = str(extra.get("errMessage") or extra.get("errMsg") or extra.get("failReason") or "")
+        reason = task.failure
         raise TrainJobFailedError(
             f"training task {task.task_id!r} of job {task.job_id!r} ended as {status!r}"
             + (f": {reason}" if reason else "")

@@ -13,7 +13,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def served_emulator(*arguments: str) -> Iterator[dict[str, str]]:
-    """Serve on a free port, scripted unless told otherwise, and give the variables that it tells clients to set. Ends it with Ctrl-C."""
+    """Serve on a free port, scripted unless told otherwise; gives the variables that it tells clients to set.
+
+    Ends it with Ctrl-C.
+    """
     engine = [] if "--engine" in arguments else ["--engine", "scripted"]
     command = [sys.executable, "-m", "qianfan.cli.main", "emulator", "serve", "--port", "0", *engine, *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

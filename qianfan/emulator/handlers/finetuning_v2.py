@@ -5,7 +5,7 @@ from __future__ import annotations
 from qianfan._types import JSON
 from qianfan.emulator import catalogue
 from qianfan.emulator.account import Account
-from qianfan.emulator.calls import Call, page_of, utc_time
+from qianfan.emulator.calls import Call, page_of, reason_of, utc_time
 from qianfan.emulator.checks import Body
 from qianfan.emulator.handlers.datasets import dataset_of, files_at, scan_ahead
 from qianfan.emulator.handlers.finetuning import (
@@ -109,10 +109,7 @@ def describe_task(call: Call) -> JSON:
         scores = works.metrics(task)
         entry |= {"metrics": scores} if scores else {}
         entry["checkpointList"] = works.checkpoints(task)
-    if task.reason:
-        # The platform tells it too, but under which key is not established.
-        entry["errMessage"] = task.reason
-    return entry
+    return entry | reason_of(task)
 
 
 def describe_jobs(call: Call) -> JSON:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qianfan._types import JSON
 from qianfan.emulator import catalogue
 from qianfan.emulator.account import Account
-from qianfan.emulator.calls import Call, zoned_time
+from qianfan.emulator.calls import Call, reason_of, zoned_time
 from qianfan.emulator.checks import Body, found, model_name
 from qianfan.emulator.handlers.finetuning import job_of_task
 from qianfan.emulator.handlers.models import (
@@ -81,7 +81,7 @@ def model_version_detail(call: Call) -> JSON:
     """`/modelrepo/modelVersionDetail`; counts as a look."""
     account = call.account
     model = look_at_model(account, model_of(account, call.body.get("modelVersionId"), "modelVersionId"))
-    return {**_version_entry(account, model), "params": {"input": {}, "output": {}}}
+    return {**_version_entry(account, model), "params": {"input": {}, "output": {}}, **reason_of(model)}
 
 
 def batch_delete_models(call: Call) -> JSON:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qianfan._types import JSON
-from qianfan.emulator.calls import Call, page_of, zoned_time
+from qianfan.emulator.calls import Call, page_of, reason_of, zoned_time
 from qianfan.emulator.checks import Body, found, model_name
 from qianfan.emulator.handlers.models import (
     add_model,
@@ -105,6 +105,7 @@ def describe_model(call: Call) -> JSON:
         "isSupportModelComp": False,
         "createTime": zoned_time(model.created),
         "modifyTime": zoned_time(model.created),
+        **reason_of(model),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qianfan._types import JSON
 from qianfan.emulator import catalogue
-from qianfan.emulator.calls import Call, beijing_time
+from qianfan.emulator.calls import Call, beijing_time, reason_of
 from qianfan.emulator.checks import name_of_2_to_20, url_suffix
 from qianfan.emulator.handlers.models import model_of, model_set_of
 from qianfan.emulator.handlers.services import (
@@ -66,6 +66,7 @@ def detail(call: Call) -> JSON:
         "serviceStatus": _STATES.get(service.state, service.state),
         "onlineTime": beijing_time(service.created if service.state == "Serving" else None),
         "createTime": beijing_time(service.created),
+        **reason_of(service),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qianfan._types import JSON
 from qianfan.emulator.account import Account
-from qianfan.emulator.calls import Call, page_of, utc_time
+from qianfan.emulator.calls import Call, page_of, reason_of, utc_time
 from qianfan.emulator.checks import Body, name_of_2_to_20, url_suffix
 from qianfan.emulator.handlers.models import model_of, model_set_of
 from qianfan.emulator.handlers.services import add_service, deployable, look_at_service, service_of, url_of
@@ -112,6 +112,7 @@ def _entry(call: Call, service: Service) -> dict[str, JSON]:
         "chargeStatus": "Opened",
         "resourceConfig": {**_DEFAULT_RESOURCE, **service.resource_config},
         "createTime": utc_time(service.created),
+        **reason_of(service),
     }
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, aclosing, suppress
 from typing import Any, Literal
 
+import anyio
 import httpx
 
 from qianfan.emulator.answers import count_tokens
@@ -95,8 +96,8 @@ class AddressedReply:
 
     async def pieces(self) -> AsyncGenerator[str]:
         said = ""
-        async with self._stack:
-            async for chunk in self._chunks():
+        async with self._stack, aclosing(self._chunks()) as chunks:
+            async for chunk in chunks:
                 usage = chunk.get("usage")
                 if usage:
                     self.prompt_tokens, self.completion_tokens = usage["prompt_tokens"], usage["completion_tokens"]
@@ -110,9 +111,9 @@ class AddressedReply:
                         yield text
 
     async def _chunks(self) -> AsyncGenerator[dict[str, Any]]:
-        rest = b""
+        contents, rest = self._response.aiter_bytes(), b""
         try:
-            async for content in self._response.aiter_bytes():
+            while (content := await anext(contents, None)) is not None:
                 # Not `aiter_lines`, which also breaks lines at characters that JSON may hold.
                 *lines, rest = (rest + content).split(b"\n")
                 for line in lines:
@@ -123,4 +124,14 @@ class AddressedReply:
                         yield json.loads(data)
         except (httpx.HTTPError, ValueError) as error:
             raise broken(f"the answer broke off: {error or type(error).__name__}") from error
+        finally:
+            await _close(self._response, contents)
         raise broken("the answer ended without its end mark")
+
+
+async def _close(response: httpx.Response, contents: AsyncIterator[bytes]) -> None:
+    """Close a response, and end the chain of generators that reads it where each of them stands."""
+    with anyio.CancelScope(shield=True), suppress(httpx.HTTPError, httpx.StreamError, RuntimeError):
+        await response.aclose()
+        while await anext(contents, None) is not None:
+            pass

@@ -110,7 +110,6 @@ async def test_a_trainer_that_the_system_ends(workers: Workers) -> None:
 
 async def test_a_trainer_that_falls_silent(workers: Workers) -> None:
     async with long_training(workers, silence=2.0) as (emulator, dataset):
-
         before = workers()
 
         async def freeze(watched: Watched) -> None:
