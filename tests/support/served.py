@@ -21,14 +21,14 @@ def served_emulator(*arguments: str) -> Iterator[dict[str, str]]:
     command = [sys.executable, "-m", "qianfan.cli.main", "emulator", "serve", "--port", "0", *engine, *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        yield _exports(process)
+        yield exports_of(process)
     finally:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=20)
     assert process.returncode in (0, 130), errors
 
 
-def _exports(process: subprocess.Popen[str]) -> dict[str, str]:
+def exports_of(process: subprocess.Popen[str]) -> dict[str, str]:
     assert process.stdout is not None
     exports: dict[str, str] = {}
     for line in process.stdout:

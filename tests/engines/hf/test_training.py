@@ -262,7 +262,7 @@ def test_it_is_published_in_its_own_precision(bench: Bench, pretrained: Path, sc
 
 
 def test_prompt_tuning_steers_a_pretrained_model(bench: Bench, pretrained: Path) -> None:
-    values = {"epoch": 12, "learningRate": 0.05, "batchSize": 8}
+    values = {"epoch": 25, "learningRate": 0.05, "batchSize": 8}
     bench.train(bench.spec(values, base=pretrained, scale="PromptTuning", rows=[dialogue("Hello?", "It is red.")] * 16))
     assert bench.losses[-1] < bench.losses[0] / 2
     model, manifest = bench.publish(bench.last.path)
