@@ -6,7 +6,8 @@ import json
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,16 @@ def workers_of(process: int) -> set[int]:
     return found
 
 
+@contextmanager
+def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """Whatever happens inside, the process does not outlive the block."""
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def is_alive(process: int) -> bool:
     with suppress(OSError):
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -74,15 +85,15 @@ def is_alive(process: int) -> bool:
 def test_no_trainer_outlives_the_emulator(sent: signal.Signals, tmp_path: Path) -> None:
     """Also where nobody has the time to end it."""
     command = [*QIANFAN, "emulator", "serve", "--port", "0", "--pace", "instant"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as served:
+    with ended(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)) as served:
         env = {**environment(exports_of(served)), "QIANFAN_CACHE_DIR": str(tmp_path / "cache")}
         wishes = ["--train-type", "ERNIE-Speed-8K", "--dataset-id", "111", "--train-epoch", "50"]
-        with subprocess.Popen([*QIANFAN, "trainer", "run", *wishes], env=env, stdout=subprocess.PIPE, text=True) as run:
+        order = [*QIANFAN, "trainer", "run", *wishes]
+        with ended(subprocess.Popen(order, env=env, stdout=subprocess.PIPE, text=True)) as run:
             assert run.stdout is not None
             assert any("is Running" in line for line in run.stdout)
             [trainer] = workers_of(served.pid)
             served.send_signal(sent)
             served.communicate(timeout=30)
-            run.kill()
         while is_alive(trainer):
             pass
