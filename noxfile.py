@@ -20,6 +20,10 @@ CORE = [
     "tests/trainer/test_snippets.py",
 ]
 """What is checked on the oldest and the newest Python at every change."""
+SIDE_BY_SIDE = ["-n", "2", "--dist", "worksteal"]
+"""Two processes run the tests; `-- -n 0` runs them in one, for a debugger."""
+OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
+"""Nothing is downloaded, and small models compute on one thread, which is faster than two for them."""
 
 
 def install(session: nox.Session, *groups: str) -> None:
@@ -40,7 +44,7 @@ def tests(session: nox.Session) -> None:
     install(session, "test", "lint")
     check_style(session)
     check_types(session)
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *SIDE_BY_SIDE, *session.posargs)
 
 
 def on_one_python(version: str) -> None:
@@ -49,7 +53,7 @@ def on_one_python(version: str) -> None:
     @nox.session(name=f"tests-{version}", python=version)
     def tests_on(session: nox.Session) -> None:
         install(session, "test")
-        session.run("pytest", *session.posargs)
+        session.run("pytest", *SIDE_BY_SIDE, *session.posargs)
 
     @nox.session(name=f"core-{version}", python=version)
     def core_on(session: nox.Session) -> None:
@@ -99,8 +103,17 @@ def faults(session: nox.Session) -> None:
     report = Path(session.create_tmp(), "faults.jsonl").absolute()
     report.unlink(missing_ok=True)
     wanted = [argument for argument in session.posargs if argument != "--write"]
-    session.run("pytest", "tests/crashes", "-n", "2", "--dist", "worksteal", f"--fault-report={report}", *wanted)
+    session.run("pytest", "tests/crashes", *SIDE_BY_SIDE, f"--fault-report={report}", *wanted)
     session.run("python", "-m", "tests.crashes.report", str(report), *({"--write"} & {*session.posargs}))
+
+
+@nox.session
+def hf(session: nox.Session) -> None:
+    """Train with PyTorch and the Hugging Face libraries on this machine's processor, without a network."""
+    # Asked for by this version alone, pip finds the build for processors; the one for GPUs is several GB.
+    session.install("-q", "torch==2.13.0")
+    session.install("-q", "-e", ".[all,train]", *nox.project.dependency_groups(PROJECT, "test"))
+    session.run("pytest", "tests/engines/hf", *session.posargs, env=OFFLINE)
 
 
 @nox.session

@@ -30,7 +30,7 @@ def by_name(values: list[str] | None) -> dict[str, str]:
     return {pair["name"] or "": pair["value"] for pair in pairs if pair is not None}
 
 
-_NAMED = re.compile(r"(?:(?P<name>[^=/\\]+)=)?(?P<value>.+)", re.DOTALL)
+_NAMED = re.compile(r"(?:(?P<name>[^=/\\\\:]+)=)?(?P<value>.+)", re.DOTALL)
 
 
 @app.command(epilog=_EXAMPLE)
