@@ -44,7 +44,7 @@ class World:
         self.base.mkdir()
         (self.base / "config.json").write_text('{"dtype": "bfloat16"}')
 
-    def spec(self, *command: str, mode: Mode = "SFT", scale: Scale = "FullFineTuning", **values: Any) -> TrainSpec:
+    def spec(self, *what: str, mode: Mode = "SFT", scale: Scale = "FullFineTuning", **values: Any) -> TrainSpec:
         rows = self.folder / f"{mode}.jsonl"
         rows.write_text("".join(row.model_dump_json() + "\n" for row in ROWS[mode] * 3), encoding="utf-8")
         given = {
@@ -56,7 +56,7 @@ class World:
             "train_file": rows,
             "folder": self.folder / "task",
             "hyper_parameters": {"saveStep": 2, "checkpointCount": 2, "batchSize": 1, "epoch": 2},
-            "command": (*OUTSIDE, *command),
+            "command": (*OUTSIDE, *what),
         }
         return TrainSpec.model_validate(given | values)
 
@@ -295,6 +295,20 @@ def test_a_failure_says_what_the_program_said(world: World) -> None:
     with pytest.raises(EngineError) as failed:
         world.train(world.spec("fail", "memory"))
     assert failed.value.code == "out_of_memory"
+
+
+def test_a_loss_that_is_no_number_ends_it(world: World) -> None:
+    code = (
+        "import sys, time, yaml, pathlib\n"
+        "output = pathlib.Path(yaml.safe_load(open(sys.argv[1]))['output_dir'])\n"
+        "output.mkdir()\n"
+        'line = \'{"current_steps": 1, "total_steps": 2, "loss": NaN}\\n\'\n'
+        "(output / 'trainer_log.jsonl').write_text(line)\n"
+        "time.sleep(3600)\n"
+    )
+    with pytest.raises(EngineError, match="the loss is nan at step 1") as failed:
+        world.train(world.spec(command=(sys.executable, "-c", code, "{config}")))
+    assert failed.value.code == "diverged"
 
 
 def test_a_program_that_is_stopped_ends_with_all_it_has_started(world: World, holders: Holders) -> None:

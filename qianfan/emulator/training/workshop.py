@@ -108,10 +108,8 @@ class Workshop:
             self._turn = anyio.CapacityLimiter(self.options.at_once)
         stop = self._stops[task.id]
         async with self._turn:
-            if task.state == "Waiting":
+            if task.state == "Waiting" and not stop.is_wanted:
                 stop.event = anyio.Event()
-                if stop.is_wanted:
-                    stop.event.set()
                 await self._train_now(task, stop.event)
         self._stops.pop(task.id, None)
 

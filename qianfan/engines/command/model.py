@@ -16,7 +16,8 @@ from qianfan.engines.spec import TrainSpec
 class Model:
     """A pretrained model.
 
-    words: for people. adapter: a folder with adapters upon it to go on with. precision: of its weights, by torch's name.
+    words: for people. adapter: a folder with adapters upon it to go on with. precision: of its weights, by torch's
+    name.
     """
 
     words: str

@@ -153,6 +153,27 @@ async def test_two_at_once(workers: Workers) -> None:
                 await watched.trainer.astop()
 
 
+async def test_starting_over(workers: Workers) -> None:
+    """What is trained is ended, and what waited for its turn never gets it."""
+    before = workers()
+    async with long_training(workers) as (emulator, dataset):
+        first, second = Watched(emulator, dataset), Watched(emulator, dataset)
+        async with anyio.create_task_group() as group:
+            group.start_soon(first.run)
+            await first.running.wait()
+            group.start_soon(second.run)
+            await second.waiting.wait()
+            [trainer] = workers() - before
+            group.cancel_scope.cancel()
+        emulator.reset()
+        while trainer in workers():
+            await anyio.lowlevel.checkpoint()
+        assert list(emulator.tasks) == []
+        await LLMFinetune(MODEL, 111, train_config={"epoch": 1}, client=client_of(emulator)).arun()
+        [task] = emulator.tasks.values()
+        assert task.state == "Done"
+
+
 async def test_nothing_is_left_when_the_emulator_ends(workers: Workers) -> None:
     before = workers()
     async with long_training(workers) as (emulator, dataset), anyio.create_task_group() as group:

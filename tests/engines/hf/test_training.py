@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -283,6 +284,14 @@ def test_a_folder_without_a_model_is_named(bench: Bench, content: dict[str, str]
     with pytest.raises(EngineError, match=str(folder)) as refused:
         bench.train(bench.spec(base=folder))
     assert refused.value.code == "bad_base"
+
+
+def test_a_chat_template_that_refuses_the_rows_is_heard(bench: Bench, pretrained: Path) -> None:
+    base = bench.folder / "no-system"
+    shutil.copytree(pretrained, base)
+    (base / "chat_template.jinja").write_text("{{ raise_exception('System role not supported') }}")
+    with pytest.raises(EngineError, match="System role not supported"):
+        bench.train(bench.spec(SHORT, base=base))
 
 
 def test_a_folder_that_is_no_checkpoint_is_named(bench: Bench) -> None:
