@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qianfan.engines.scores import longest_common_subsequence, score, words
+from qianfan.utils.scores import longest_common_subsequence, score, words
 
 NAMES = ["BLEU-4", "ROUGE-1", "ROUGE-2", "ROUGE-L"]
 
