@@ -108,7 +108,7 @@ async def test_does_not_hear(deaf: str, code: int, log: Path) -> None:
 @pytest.mark.parametrize("code", ["time.sleep(600)", "os.close(1); time.sleep(600)"])
 async def test_says_nothing(code: str, log: Path) -> None:
     told = Told()
-    assert await run(HELLO + code, log, told, anyio.Event(), silence=0.5) == End(-signal.SIGKILL, was_silent=True)
+    assert await run(HELLO + code, log, told, anyio.Event(), silence=2.0) == End(-signal.SIGKILL, was_silent=True)
     assert not told.is_alive
 
 
