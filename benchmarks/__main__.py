@@ -5,9 +5,15 @@ from __future__ import annotations
 import argparse
 import platform
 
-from benchmarks import engine, imports, journal, run
+from benchmarks import engine, imports, journal, local_training, run
 
-QUESTIONS = {"imports": imports.main, "engine": engine.main, "journal": journal.main, "run": run.main}
+QUESTIONS = {
+    "imports": imports.main,
+    "engine": engine.main,
+    "journal": journal.main,
+    "run": run.main,
+    "local_training": local_training.main,
+}
 
 
 def main() -> None:

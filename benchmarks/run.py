@@ -12,7 +12,7 @@ import tempfile
 from benchmarks.measure import median_seconds
 from qianfan import Client, Settings
 from qianfan.dataset import Dataset
-from qianfan.emulator import Emulator, sample_path
+from qianfan.emulator import Emulator, engine_options, sample_path
 from qianfan.emulator.server import running
 from qianfan.trainer import DeployConfig, LLMFinetune
 
@@ -38,7 +38,7 @@ def main() -> None:
         os.environ["QIANFAN_CACHE_DIR"] = folder
         with Emulator(engine="scripted"):
             report("in process", Client())
-        with running(pace="instant") as served:
+        with running(options=engine_options("scripted")) as served:
             settings = {name.lower(): value for name, value in served.settings.items()}
             report("over socket", Client(Settings(**settings, cache_dir=folder)))
 

@@ -69,7 +69,8 @@ def serve(
         ),
     ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="tiny: use hyper-parameters as asked for, without calibration.")
+        bool,
+        typer.Option("--strict", help="Use hyper-parameters as asked for, also to train from scratch."),
     ] = False,
     at_once: Annotated[int, typer.Option(help="Trainings at the same time; the others wait.", min=1)] = 1,
     pace: Annotated[

@@ -65,11 +65,21 @@ async def opened(arguments: Sequence[str], *, environment: dict[str, str], log: 
 
 def kill(process: Process) -> None:
     """End a child and everything it has started, now."""
-    if os.name == "posix":
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-    with suppress(ProcessLookupError):
+    if os.name != "posix":
         process.kill()
+        return
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def terminate(process: Process) -> None:
+    """Ask a child by signal to end. On Windows there is no such signal, and it ends at once."""
+    if os.name != "posix":
+        process.terminate()
+        return
+    # Not `process.terminate()`, which also collects a child that has ended, and then nobody learns its exit code.
+    with suppress(ProcessLookupError):
+        os.kill(process.pid, signal.SIGTERM)
 
 
 async def lines_of(stream: ByteReceiveStream | None) -> AsyncIterator[bytes]:
@@ -113,12 +123,11 @@ async def supervise(
             assert child.stdin is not None
             with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
                 await child.stdin.send(b"cancel\n")
-            for harder in (child.terminate, lambda: kill(child)):
+            for harder in (terminate, kill):
                 with anyio.move_on_after(grace):
                     await child.wait()
                     return
-                with suppress(ProcessLookupError):
-                    harder()
+                harder(child)
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(end_when_asked)

@@ -13,13 +13,17 @@ from qianfan.engines.spec import EVENT, Checkpoint, Event, Failed, Manifest, Met
 
 
 class TrainingRecord:
-    """The events of one child, in order. Written to disk before anything follows from them."""
+    """The events of one child, in order. Written to disk before anything follows from them.
+
+    latest: the last known value of every number that metrics tell, by its name on the wire.
+    """
 
     def __init__(self, path: Path) -> None:
         self.started: Started | None = None
         self.plan: Plan | None = None
         self.metrics: list[Metrics] = []
         self.checkpoints: list[Checkpoint] = []
+        self.latest: dict[str, float] = {}
         self.scores: Scores | None = None
         self.failed: Failed | None = None
         self.manifest: Manifest | None = None
@@ -47,6 +51,8 @@ class TrainingRecord:
             self.plan = event
         elif isinstance(event, Metrics):
             self.metrics.append(event)
+            losses = {"trainingLoss": event.training_loss, "validationLoss": event.validation_loss}
+            self.latest |= {name: loss for name, loss in losses.items() if loss is not None} | event.others
         elif isinstance(event, Checkpoint):
             self.checkpoints.append(event)
         elif isinstance(event, Scores):
@@ -96,15 +102,13 @@ class TrainingRecord:
         last = self.metrics[-1] if self.metrics else None
         plan = self.plan.model_dump(mode="json") if self.plan else {"base": base, "parameters": None}
         plan.pop("event", None)
-        losses = {"trainingLoss": last.training_loss, "validationLoss": last.validation_loss} if last else {}
         return {
             "engine": self.started.engine if self.started else None,
             "device": self.started.device if self.started else None,
             "versions": self.started.versions if self.started else {},
             **plan,
             "step": last.step if last else 0,
-            **{name: value for name, value in losses.items() if value is not None},
-            **(last.others if last else {}),
+            **self.latest,
         }
 
 

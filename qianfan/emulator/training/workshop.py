@@ -78,11 +78,13 @@ class Workshop:
         self._given_place = place
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._placing = threading.Lock()
+        self._recording = threading.Lock()
         self._loop = LoopThread()
         self._turn: anyio.CapacityLimiter | None = None
         self._records: dict[str, TrainingRecord] = {}
         self._stops: dict[str, _Stop] = {}
-        threads = 1 if options.engine == "tiny" else None
+        # Models from scratch are so small that a second thread only gets in the way.
+        threads = 1 if options.engine == "tiny" or not options.base else None
         self._environment = worker_environment(threads=threads)
         self._generators = Generators(self._loop, threads=threads, idle=options.idle, silence=options.silence)
 
@@ -359,10 +361,13 @@ class Workshop:
         return self.place / "models" / model.id
 
     def _record(self, task: Task) -> TrainingRecord:
-        record = self._records.get(task.id)
-        if record is None:
-            record = self._records[task.id] = TrainingRecord(self.folder_of(task) / "events.jsonl")
-        return record
+        path = self.folder_of(task) / "events.jsonl"
+        # Who looks at a task and who trains it must have the same record, whoever comes first.
+        with self._recording:
+            record = self._records.get(task.id)
+            if record is None:
+                record = self._records[task.id] = TrainingRecord(path)
+            return record
 
     # --- the ends ---------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -219,6 +220,33 @@ async def test_an_emulator_that_starts_again(workers: Workers, tmp_path: Path) -
         assert again.tasks[ids[1]].state == "Done"
         answer = await Service(endpoint=endpoint, client=client_of(again)).aexec(asked(ROWS[0][0]))
         assert answer["result"] == ROWS[0][1]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_who_looks_on_takes_nothing_away() -> None:
+    """Looks from other threads, from the moment the task exists, see what is trained and nothing else."""
+    over = threading.Event()
+    with Emulator(activate=False, trainings_at_once=2) as emulator:
+        async with Console(emulator) as console:
+            dataset = await released(console, as_file(ROWS))
+
+        def look_on() -> None:
+            while not over.is_set():
+                for task in emulator.tasks:
+                    emulator.curve(task)
+
+        threads = [threading.Thread(target=look_on) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(3):
+                config = {"epoch": 1, "peft_type": "ALL"}
+                await LLMFinetune(MODEL, dataset, train_config=config, client=client_of(emulator)).arun()
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
+        assert all(emulator.curve(task).training for task in emulator.tasks)
 
 
 async def test_a_missing_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
