@@ -73,6 +73,12 @@ def serve(
         typer.Option("--strict", help="Use hyper-parameters as asked for, also to train from scratch."),
     ] = False,
     at_once: Annotated[int, typer.Option(help="Trainings at the same time; the others wait.", min=1)] = 1,
+    silence: Annotated[
+        float, typer.Option(help="Seconds without a sign of life after which a training is given up.", min=1)
+    ] = 60.0,
+    idle: Annotated[
+        float, typer.Option(help="Seconds without a question after which a model leaves memory until the next.", min=0)
+    ] = 300.0,
     pace: Annotated[
         str,
         typer.Option(help="Of what is not computed: instant, demo, or the seconds of a scripted training."),
@@ -99,6 +105,8 @@ def serve(
         command=shlex.split(command or ""),
         serve_at=by_name(serve_at),
         at_once=at_once,
+        silence=silence,
+        idle=idle,
     )
     try:
         serve_emulator(

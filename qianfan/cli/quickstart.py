@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -22,8 +23,18 @@ MODEL = "ERNIE-Speed-8K"
 EXAMPLE = 'Example: qianfan quickstart --file rows.jsonl --question "What is an epoch?"'
 
 _SECONDS_BETWEEN_LOOKS = 0.2
+_FEWEST_ROWS = 32
+_HI = [{"role": "user", "content": "hi"}]
 _QUIZ = 10
 """How many of the rows' questions are asked to see what was learnt."""
+
+
+class QuickEngine(str, Enum):
+    """The engines that need nothing but a name."""
+
+    TINY = "tiny"
+    HF = "hf"
+    SCRIPTED = "scripted"
 
 
 def quickstart(
@@ -34,8 +45,10 @@ def quickstart(
         str | None, typer.Option(help="What to ask at the end; the first row's own when left out.", show_default=False)
     ] = None,
     engine: Annotated[
-        str | None,
-        typer.Option(help="tiny (learns rows by heart), hf, or scripted (only simulates).", show_default=False),
+        QuickEngine | None,
+        typer.Option(
+            help="tiny learns rows by heart, hf trains a larger model, scripted only simulates.", show_default=False
+        ),
     ] = None,
     base: Annotated[
         str | None, typer.Option(help="Folder of a pretrained Hugging Face model to train.", show_default=False)
@@ -54,10 +67,15 @@ def quickstart(
     from qianfan.emulator import Emulator, sample_path
 
     console = err() if json else out()
-    with Emulator(pace, engine=engine, base=base, activate=False) as emulator:
+    with Emulator(pace, engine=engine and engine.value, base=base, activate=False) as emulator:
         dataset = Dataset.load(data_file=file or sample_path())
         pairs = _pairs(dataset)
-        asked = question or (pairs[0][0] if pairs else "hi")
+        if len(dataset) < _FEWEST_ROWS:
+            raise typer.BadParameter(
+                f"{dataset.name} holds {len(dataset)} rows; the platform trains on {_FEWEST_ROWS} or more",
+                param_hint="--file",
+            )
+        asked = [{"role": "user", "content": question}] if question else pairs[0][0] if pairs else _HI
         if not json:
             _introduce(console, dataset, emulator.engine)
         trainer = _train(dataset, emulator, console, plain=json)
@@ -123,54 +141,64 @@ def _settings(emulator: Emulator) -> Settings:
     return Settings(**{**intervals, **given})
 
 
-def _pairs(dataset: Dataset) -> list[tuple[str, str]]:
-    """(question, answer) of the rows that begin with a question."""
-    pairs: list[tuple[str, str]] = []
+Messages: TypeAlias = list[dict[str, str]]
+
+
+def _pairs(dataset: Dataset) -> list[tuple[Messages, str]]:
+    """(messages up to the first question, answer) of the rows that begin with a question."""
+    pairs: list[tuple[Messages, str]] = []
     for row in dataset:
         turn = row[0] if isinstance(row, list) and row else row
         if isinstance(turn, dict) and isinstance(turn.get("prompt"), str) and turn.get("response"):
-            answer = turn["response"]
-            pairs.append((turn["prompt"], answer if isinstance(answer, str) else answer[0][0]))
+            answer, system = turn["response"], turn.get("system")
+            before: Messages = [{"role": "system", "content": system}] if isinstance(system, str) and system else []
+            question = {"role": "user", "content": turn["prompt"]}
+            pairs.append(([*before, question], answer if isinstance(answer, str) else answer[0][0]))
     return pairs
 
 
-def _quiz(trainer: LLMFinetune, pairs: list[tuple[str, str]]) -> tuple[int, int]:
+def _quiz(trainer: LLMFinetune, pairs: list[tuple[Messages, str]]) -> tuple[int, int]:
     """(right, asked): some of the rows' questions, and how many answers came back word for word."""
     result: Any = trainer.result[0]
     chosen = pairs[:: max(1, len(pairs) // _QUIZ)][:_QUIZ]
-    answers = [result["service"].exec(_request(question))["result"] for question, _ in chosen]
+    answers = [result["service"].exec(_request(messages))["result"] for messages, _ in chosen]
     return sum(answer.strip() == right.strip() for answer, (_, right) in zip(answers, chosen, strict=True)), len(chosen)
 
 
-def _request(question: str) -> dict[str, Any]:
-    return {"messages": [{"role": "user", "content": question}]}
+def _request(messages: Messages) -> dict[str, Any]:
+    """What asks this of a service: a system text has a place of its own in the request."""
+    systems = [message["content"] for message in messages if message["role"] == "system"]
+    rest = [message for message in messages if message["role"] != "system"]
+    return {"messages": rest, **({"system": systems[0]} if systems else {})}
 
 
-def _converse(trainer: LLMFinetune, engine: str, question: str, pairs: list[tuple[str, str]], console: Console) -> None:
+def _converse(
+    trainer: LLMFinetune, engine: str, asked: Messages, pairs: list[tuple[Messages, str]], console: Console
+) -> None:
     """Ask the deployed service, show the answer as it comes, and say how much was learnt and how to go on."""
     result: Any = trainer.result[0]
     console.print("\n[bold]You[/bold]    ", end="")
-    console.print(question, markup=False, soft_wrap=True)
+    console.print(asked[-1]["content"], markup=False, soft_wrap=True)
     console.print("[bold]Model[/bold]  ", end="")
-    for piece in result["service"].exec(_request(question), stream=True):
+    for piece in result["service"].exec(_request(asked), stream=True):
         console.print(piece["result"], end="", markup=False, soft_wrap=True)
     console.print()
     if engine in _LEARNT:
-        right, asked = _quiz(trainer, pairs)
-        console.print(f"[dim]{right} of {asked} training questions come back word for word. {_LEARNT[engine]}[/dim]")
+        right, count = _quiz(trainer, pairs)
+        console.print(f"[dim]{right} of {count} training questions come back word for word. {_LEARNT[engine]}[/dim]")
     else:
         console.print(f"[dim]{_SIMULATED}[/dim]", soft_wrap=True)
     console.print(f"\n{_NEXT_STEPS}", soft_wrap=True)
 
 
 def _print_document(
-    trainer: LLMFinetune, dataset: Dataset, engine: str, question: str, pairs: list[tuple[str, str]]
+    trainer: LLMFinetune, dataset: Dataset, engine: str, asked: Messages, pairs: list[tuple[Messages, str]]
 ) -> None:
     from qianfan.cli.output import print_json
 
     result: Any = trainer.result[0]
-    answer = result["service"].exec(_request(question))["result"]
-    right, asked = _quiz(trainer, pairs) if engine in _LEARNT else (None, None)
+    answer = result["service"].exec(_request(asked))["result"]
+    right, count = _quiz(trainer, pairs) if engine in _LEARNT else (None, None)
     print_json(
         {
             "engine": engine,
@@ -179,9 +207,9 @@ def _print_document(
             "rows": len(dataset),
             "status": trainer.status.value,
             "result": {key: value for key, value in result.items() if key not in ("model", "service")},
-            "question": question,
+            "question": asked[-1]["content"],
             "answer": answer,
-            "training_questions": {"asked": asked, "right": right},
+            "training_questions": {"asked": count, "right": right},
         }
     )
 

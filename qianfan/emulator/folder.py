@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
 from pathlib import Path
+from typing import BinaryIO
 
 import anyio.to_thread
 
@@ -18,6 +20,21 @@ from qianfan.emulator.account import Account
 from qianfan.emulator.lifecycle import Work
 from qianfan.emulator.records import Dataset, Job, Record, Source, StoredObject, Task
 from qianfan.errors import InvalidArgumentError
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def lock_file(file: BinaryIO) -> None:
+        """Hold a file until it is closed, or this process ends. Raises OSError while another one holds it."""
+        file.seek(0)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    def lock_file(file: BinaryIO) -> None:
+        """Hold a file until it is closed, or this process ends. Raises OSError while another one holds it."""
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
 
 _FORMAT = 1
 _WORKS = ("work", "import_work", "release_work", "export_work")
@@ -31,6 +48,26 @@ class Folder:
         self._account = account
         self._writing = threading.Lock()
         self._written = -1
+        self._held: BinaryIO | None = None
+
+    def lock(self) -> None:
+        """Take the folder for this emulator alone. Raises InvalidArgumentError while another one has it."""
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        held = (self._file.parent / "lock").open("a+b")
+        try:
+            lock_file(held)
+        except OSError as error:
+            held.close()
+            raise InvalidArgumentError(
+                f"{self._file.parent} is in use by another emulator; choose another data_dir or end that one"
+            ) from error
+        self._held = held
+
+    def unlock(self) -> None:
+        """Leave the folder to others."""
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
     def load(self) -> None:
         """Take over what an earlier emulator left. Raises InvalidArgumentError when the file cannot be read."""

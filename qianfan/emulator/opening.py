@@ -59,7 +59,12 @@ class Opened:
     def start(self) -> None:
         """Take over what an earlier emulator left in the folder, and make sure the sample dataset is there."""
         if self.folder is not None:
-            self.folder.load()
+            self.folder.lock()
+            try:
+                self.folder.load()
+            except InvalidArgumentError:
+                self.folder.unlock()
+                raise
         if not self.account.datasets:
             add_sample(self.account)
         self.account.works.resume()
@@ -75,6 +80,8 @@ class Opened:
         """End all work, and remove temporary files."""
         self.account.works.close()
         self.blobs.close()
+        if self.folder is not None:
+            self.folder.unlock()
 
 
 def prepare(

@@ -103,6 +103,8 @@ def serve(
     try:
         with _listening(host, port, allow_remote=allow_remote) as listener:
             server = make_server(opened.platform, grace=_GRACE)
+            # Answers that are being made break off with an error of theirs, before the server loses patience.
+            server.on_end = opened.account.works.close
             running = _described(listener, pace, options, keys, server)
             if ready is not None:
                 server.on_start = partial(ready, running)
@@ -135,6 +137,8 @@ def running(
         with _listening(host, port, allow_remote=False) as listener:
             started = threading.Event()
             server = make_server(opened.platform, grace=_GRACE)
+            # Answers that are being made break off with an error of theirs, before the server loses patience.
+            server.on_end = opened.account.works.close
             server.on_start = started.set
             thread = threading.Thread(target=server.run, args=([listener],), name="qianfan-emulator", daemon=True)
             thread.start()

@@ -30,15 +30,22 @@ class BreakableProtocol(H11Protocol):
 
 
 class SignallingServer(uvicorn.Server):
-    """A server that tells when it accepts connections."""
+    """A server that tells when it accepts connections, and, in a thread, when it begins to end."""
 
     on_start: Callable[[], object] | None = None
+    on_end: Callable[[], object] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening, then tell."""
         await super().startup(sockets)
         if self.on_start is not None:
             self.on_start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Tell, then wait for running answers and end."""
+        if self.on_end is not None:
+            await asyncio.to_thread(self.on_end)
+        await super().shutdown(sockets)
 
 
 def make_server(platform: Platform, *, grace: int) -> SignallingServer:

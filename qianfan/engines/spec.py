@@ -67,8 +67,8 @@ class Sampling(_Frozen):
     seed: equal seeds give equal answers.
     """
 
-    temperature: float = 0.0
-    top_p: float = 1.0
+    temperature: float = Field(default=0.0, allow_inf_nan=False)
+    top_p: float = Field(default=1.0, allow_inf_nan=False)
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     seed: int | None = None

@@ -182,11 +182,14 @@ def _serve(model: Path, tell: Teller) -> int:
 
 
 def _hear_questions(asked: SimpleQueue[Ask | Forget | None]) -> None:
-    for line in _stdin_lines():
-        if line.strip():
-            asked.put(_QUESTION.validate_json(line))
-    asked.put(None)
-    _end_orphan()
+    try:
+        for line in _stdin_lines():
+            if line.strip():
+                asked.put(_QUESTION.validate_json(line))
+    finally:
+        # Also after a line that cannot be read: whoever asks sees the end of this process, and starts another one.
+        asked.put(None)
+        _end_orphan()
 
 
 class _Answer:

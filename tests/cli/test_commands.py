@@ -148,15 +148,30 @@ def test_quickstart_with_a_broken_file(tmp_path: Path, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--engine", "steam"], "'tiny', 'hf', 'command', 'scripted'"),
+        (["--engine", "steam"], "'tiny', 'hf', 'scripted'"),
         (["--engine", "tiny", "--base", "."], "base models need engine='hf'"),
         (["--base", "nowhere"], "which is no folder"),
-        (["--engine", "command"], "belong together"),
+        (["--engine", "command"], "'tiny', 'hf', 'scripted'"),
     ],
 )
 def test_options_that_do_not_go_together(options: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert qianfan("quickstart", *options) == 2
     assert words in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_quickstart_with_too_few_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "rows.jsonl").write_text('[{"prompt": "a", "response": [["b"]]}]\n' * 31)
+    assert qianfan("quickstart", "--file", str(tmp_path / "rows.jsonl")) == 2
+    assert "holds 31 rows; the platform trains on 32 or more" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_quickstart_asks_as_the_rows_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a row says to the system belongs to its question."""
+    rows = [[{"system": f"you are {n}", "prompt": "who are you?", "response": [[f"bot {n}"]]}] for n in range(34)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert qianfan("quickstart", "--pace", "instant", "--file", str(tmp_path / "rows.jsonl"), "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["training_questions"]["right"] >= 5
 
 
 def test_quickstart_with_an_unknown_pace(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,11 +15,11 @@ from qianfan.emulator.envelopes import Family, answer_id, refused_inference
 from qianfan.emulator.handlers.services import look_at_service
 from qianfan.emulator.records import Service
 from qianfan.emulator.refusals import RefusedInference
+from qianfan.emulator.sampling import sampling_of
 from qianfan.emulator.scripted import Told, pause_of
 from qianfan.emulator.wire import Answer, json_answer
 from qianfan.emulator.works import Reply
 from qianfan.engines.rows import Message
-from qianfan.engines.spec import Sampling
 
 _TEXTS_AT_ONCE = {"tao-8k": 1}
 _DIMENSIONS = {"Embedding-V1": 384}
@@ -135,9 +135,9 @@ async def _ask_v1(call: Call, kind: str, messages: list[Message]) -> None:
 
 async def _ask(call: Call, service: Service | None, preset: Callable[[], str], messages: list[Message]) -> None:
     """Begin an answer of a service, or the visibly canned one of a preset model that nobody trained."""
-    account = call.account
+    account, sampling = call.account, sampling_of(call.body)
     if service is not None:
-        call.reply = await account.works.ask(service, messages, _sampling(call))
+        call.reply = await account.works.ask(service, messages, sampling)
     else:
         text = answers.canned(preset(), messages[-1].content)
         call.reply = Told(
@@ -145,26 +145,6 @@ async def _ask(call: Call, service: Service | None, preset: Callable[[], str], m
         )
     if not call.body.get("stream"):
         call.text = "".join([piece async for piece in call.reply.pieces()])
-
-
-def _sampling(call: Call) -> Sampling:
-    """How to choose tokens: the likeliest ones, unless the call asks for something else."""
-    body = call.body
-    stop = body.get("stop") or ()
-    stops = [stop] if isinstance(stop, str) else stop
-    most = body.get("max_output_tokens") or body.get("max_completion_tokens") or body.get("max_tokens")
-    seed = body.get("seed")
-    return Sampling(
-        temperature=_number(body.get("temperature"), 0.0),
-        top_p=_number(body.get("top_p"), 1.0),
-        max_tokens=most if isinstance(most, int) and most > 0 else None,
-        stop=tuple(text for text in stops if isinstance(text, str) and text),
-        seed=seed if isinstance(seed, int) else None,
-    )
-
-
-def _number(value: JSON, default: float) -> float:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else default
 
 
 def _service_at(account: Account, endpoint: str) -> Service | None:

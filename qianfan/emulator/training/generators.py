@@ -17,7 +17,7 @@ from qianfan.emulator.refusals import RefusedInference
 from qianfan.emulator.training.loop import LoopThread
 from qianfan.engines.process import kill, last_lines, lines_of, opened, worker_command, worker_environment
 from qianfan.engines.rows import Message
-from qianfan.engines.spec import REPLY, Ask, Ended, Failed, Forget, Ready, Reply, Said, Sampling
+from qianfan.engines.spec import REPLY, Ask, Ended, Failed, Forget, Reply, Said, Sampling
 
 _IN_TROUBLE = 336100
 """The platform's code for a model that cannot answer right now."""
@@ -72,7 +72,7 @@ class _Child:
         self.asking: dict[int, Mailbox[Answered]] = {}
         self.unsent: list[bytes] = []
         self.wake = anyio.Event()
-        self.is_ready = False
+        self.why = ""
 
     def send(self, line: bytes) -> None:
         self.unsent.append(line)
@@ -87,7 +87,8 @@ class _Child:
 class Generators:
     """The children of all models.
 
-    idle: seconds without a question after which a child ends; silence: seconds that loading a model may take.
+    idle: seconds without a question after which a child ends; silence: seconds without a sign of life after which it is
+        taken for dead.
     """
 
     def __init__(self, loop: LoopThread, *, threads: int | None, idle: float, silence: float) -> None:
@@ -116,7 +117,11 @@ class Generators:
         """Begin an answer; may be called on any event loop. Raises RefusedInference."""
         id, mailbox = next(self._numbers), Mailbox[Answered]()
         question = Ask(ask=id, messages=tuple(messages), sampling=sampling)
-        self._loop.start_soon(self._submit, model, question, mailbox)
+        try:
+            line = question.model_dump_json().encode() + b"\n"
+        except ValueError as error:  # half of a surrogate pair is text to Python, but to nobody else
+            raise RefusedInference(336003, f"the messages or stop words are no Unicode text: {error}") from error
+        self._loop.start_soon(self._submit, model, id, line, mailbox)
 
         def forget() -> None:
             self._loop.call_soon(lambda: self._forget(model, id))
@@ -134,15 +139,24 @@ class Generators:
         """End a model's child, as when the model is deleted."""
         self._loop.call_soon(lambda: self._end(model))
 
+    def end_all(self) -> None:
+        """End all children."""
+
+        def end_them() -> None:
+            for model in list(self._children):
+                self._end(model)
+
+        self._loop.call_soon(end_them)
+
     # --- on the loop of the works ----------------------------------------------------------------------------------
 
-    async def _submit(self, model: Path, question: Ask, mailbox: Mailbox[Answered]) -> None:
+    async def _submit(self, model: Path, id: int, line: bytes, mailbox: Mailbox[Answered]) -> None:
         child = self._children.get(model)
         if child is None:
             child = self._children[model] = _Child()
             self._loop.start_soon(self._run, model, child)
-        child.asking[question.ask] = mailbox
-        child.send(question.model_dump_json().encode() + b"\n")
+        child.asking[id] = mailbox
+        child.send(line)
 
     def _forget(self, model: Path, id: int) -> None:
         child = self._children.get(model)
@@ -174,18 +188,18 @@ class Generators:
 
     async def _converse(self, process: Process, child: _Child, model: Path) -> str:
         """Carry questions and answers until the child ends or is idle; why it ended, "" when nobody knows."""
-        why = ""
 
         async def hear() -> None:
-            nonlocal why
-            async for line in lines_of(process.stdout):
-                told = _read(line)
-                if isinstance(told, Failed):
-                    why = f"{told.message}. {told.hint}".removesuffix(". ")
-                elif isinstance(told, Ready):
-                    child.is_ready = True
-                elif told is not None:
-                    self._deliver(child, told)
+            lines = lines_of(process.stdout)
+            with suppress(StopAsyncIteration):
+                while True:
+                    # It tells that it is alive every few seconds, also while it loads a model or computes.
+                    with anyio.move_on_after(self._silence) as patience:
+                        self._take(child, await anext(lines))
+                    if patience.cancelled_caught:
+                        child.why = f"it told nothing for {self._silence:g} s"
+                        kill(process)
+                        break
             group.cancel_scope.cancel()
 
         async def speak() -> None:
@@ -200,18 +214,10 @@ class Generators:
                         await self._until_asked(child, model)
                 group.cancel_scope.cancel()
 
-        async def lose_patience() -> None:
-            nonlocal why
-            await anyio.sleep(self._silence)
-            if not child.is_ready:
-                why = f"it was not ready within {self._silence:g} s"
-                kill(process)
-
         async with anyio.create_task_group() as group:
             group.start_soon(hear)
             group.start_soon(speak)
-            group.start_soon(lose_patience)
-        return why
+        return child.why
 
     async def _until_asked(self, child: _Child, model: Path) -> None:
         """Wait for a question; forget the child when none comes for long and nobody waits for an answer."""
@@ -220,13 +226,14 @@ class Generators:
         if patience.cancelled_caught and not child.asking and self._children.get(model) is child:
             del self._children[model]
 
-    def _deliver(self, child: _Child, told: Answered) -> None:
-        mailbox = child.asking.get(told.id)
-        if mailbox is None:
-            return
-        if isinstance(told, Ended):
-            del child.asking[told.id]
-        mailbox.put(told)
+    def _take(self, child: _Child, line: bytes) -> None:
+        told = _read(line)
+        if isinstance(told, Failed):
+            child.why = f"{told.message}. {told.hint}".removesuffix(". ")
+        elif isinstance(told, (Said, Ended)) and (mailbox := child.asking.get(told.id)) is not None:
+            if isinstance(told, Ended):
+                del child.asking[told.id]
+            mailbox.put(told)
 
 
 def _read(line: bytes) -> Reply | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from qianfan.engines.backend import ENGINES
 from qianfan.errors import InvalidArgumentError
@@ -52,6 +53,11 @@ class EngineOptions:
         for name, address in self.serve_at.items():
             if not address.startswith(("http://", "https://")):
                 raise InvalidArgumentError(f"the address of {name or 'all models'} is {address!r}; it begins with http")
+            if urlsplit(address).username is not None:
+                raise InvalidArgumentError(
+                    f"the address of {name or 'all models'} holds a user or a password; put the key into the "
+                    "environment variable OPENAI_API_KEY"
+                )
         if self.at_once < 1:
             raise InvalidArgumentError(f"at_once is {self.at_once}; at least one training runs")
 

@@ -72,7 +72,12 @@ class TrainingRecord:
     @property
     def kept(self) -> Sequence[Checkpoint]:
         """The checkpoints that are still there, oldest first."""
-        return [checkpoint for checkpoint in self.checkpoints if checkpoint.path.is_dir()]
+        return [checkpoint for checkpoint in self.checkpoints if self.place_of(checkpoint).is_dir()]
+
+    def place_of(self, checkpoint: Checkpoint) -> Path:
+        """The folder of a checkpoint, also after the emulator's own folder was moved."""
+        folder, parts = self._path.parent, checkpoint.path.parts
+        return folder.joinpath(*parts[parts.index(folder.name) + 1 :]) if folder.name in parts else checkpoint.path
 
     def checkpoint_at(self, step: int | None) -> Checkpoint | None:
         """The checkpoint of a step, the last one for None."""

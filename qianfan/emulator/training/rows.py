@@ -89,13 +89,16 @@ def split(rows: Sequence[Row], percent: float, rng: random.Random) -> tuple[list
 def joined(rows: Sequence[Row], probability: float, rng: random.Random) -> list[Row]:
     """Rows with neighbours made into dialogues of two turns, each with this probability (`pseudoSamplingProb`)."""
     made: list[Row] = []
+    is_single = False
     for row in rows:
         before = made[-1] if made else None
-        if isinstance(row, Dialogue) and isinstance(before, Dialogue) and rng.random() < probability:
+        if is_single and isinstance(row, Dialogue) and isinstance(before, Dialogue) and rng.random() < probability:
             own = [message for message in row.messages if message.role != "system"]
             made[-1] = Dialogue(messages=(*before.messages, *own))
+            is_single = False
         else:
             made.append(row)
+            is_single = True
     return made
 
 

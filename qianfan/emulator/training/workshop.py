@@ -48,11 +48,12 @@ _STOPPED = 3
 
 
 class _Stop:
-    """The wish to end one training. Made and heard on the loop of the works, uttered on any thread."""
+    """The wish to end one training. Made on any thread; uttered, and heard by its events, on the loop of the works."""
 
     def __init__(self) -> None:
         self.is_wanted = False
         self.event: anyio.Event | None = None
+        self.over: anyio.Event | None = None
 
     def utter(self) -> None:
         self.is_wanted = True
@@ -109,15 +110,19 @@ class Workshop:
         if self._turn is None:
             self._turn = anyio.CapacityLimiter(self.options.at_once)
         stop = self._stops[task.id]
-        async with self._turn:
-            if task.state == "Waiting" and not stop.is_wanted:
-                stop.event = anyio.Event()
-                await self._train_now(task, stop.event)
-        self._stops.pop(task.id, None)
+        stop.over = anyio.Event()
+        try:
+            async with self._turn:
+                if task.state == "Waiting" and not stop.is_wanted:
+                    stop.event = anyio.Event()
+                    await self._train_now(task, stop.event)
+        finally:
+            self._stops.pop(task.id, None)
+            stop.over.set()
 
     async def _train_now(self, task: Task, stop: anyio.Event) -> None:
-        folder, record = self.folder_of(task), self._record(task)
         try:
+            folder, record = self.folder_of(task), self._record(task)
             await anyio.to_thread.run_sync(self._prepare, task, folder)
             end = await supervise(
                 worker_command("train", folder / "spec.json"),
@@ -133,17 +138,19 @@ class Workshop:
             return
         except Exception as error:
             # Whatever it is, a training that nobody supervises must not look as if it went on.
-            self._move(task, "Failed", f"it could not be supervised: {error!r}")
+            self._move(task, "Failed", f"it could not be supervised: {error}")
             raise
-        self._finish(task, record, end, folder / "worker.log")
+        self._finish(task, record, end, folder / "worker.log", was_asked=stop.is_set())
 
-    def _finish(self, task: Task, record: TrainingRecord, end: End, log: Path) -> None:
+    def _finish(self, task: Task, record: TrainingRecord, end: End, log: Path, *, was_asked: bool) -> None:
         if end.code == 0:
             if task.state == "Waiting":  # so short that nobody heard it begin
                 self._move(task, "Running")
             self._move(task, "Done")
-        elif end.code == _STOPPED:
+        elif end.code == _STOPPED and was_asked:
             self._move(task, "Stopped")
+        elif end.code == _STOPPED:
+            self._move(task, "Failed", "something outside the emulator ended the trainer")
         else:
             self._move(task, "Failed", _why(record, end, log, self.options.silence))
 
@@ -221,7 +228,7 @@ class Workshop:
         checkpoint = self._record(base).checkpoint_at(task.base_step)
         if checkpoint is None:
             raise EngineError("no_checkpoint", f"there is no checkpoint of {base.id} to go on from")
-        return checkpoint.path
+        return self._record(base).place_of(checkpoint)
 
     # --- what a training tells --------------------------------------------------------------------------------------
 
@@ -243,7 +250,7 @@ class Workshop:
     def about(self, task: Task) -> dict[str, JSON] | None:
         base = self.options.base_of(task.model)
         about = self._record(task).about(str(base) if base else "a model from scratch")
-        about["engine"] = self.options.engine
+        about["engine"] = about["engine"] or self.options.engine
         with suppress(OSError):
             own = (self.folder_of(task) / "notes.txt").read_text("utf-8").splitlines()
             about["notes"] = [*own, *about.get("notes", ())]
@@ -258,38 +265,43 @@ class Workshop:
     def look_at_publishing(self, model: Model, *, look: bool) -> None: ...
 
     async def _publish(self, model: Model) -> None:
+        try:
+            problem = await self._publish_now(model)
+        except Exception as error:
+            self._publish_ended(model, f"it could not be supervised: {error}")
+            raise
+        self._publish_ended(model, problem)
+
+    async def _publish_now(self, model: Model) -> str:
+        """Make a model's folder of its task's checkpoint; what was wrong, "" when it went well."""
         with self._account.lock:
             task = self._account.tasks.get(model.task_id)
+        training = self._record(task) if task else None
+        checkpoint = training.checkpoint_at(model.step) if training else None
+        if task is None or training is None or checkpoint is None:
+            return "the training kept no checkpoint of this step"
         into = self.model_folder(model)
-        checkpoint = self._record(task).checkpoint_at(model.step) if task else None
-        if task is None or checkpoint is None:
-            self._publish_ended(model, "the training kept no checkpoint of this step")
-            return
         spec = PublishSpec(
-            engine=self.options.engine,
-            checkpoint=checkpoint.path,
+            engine=training.started.engine if training.started else self.options.engine,
+            checkpoint=training.place_of(checkpoint),
             into=into,
             model=task.model,
             base=self.options.base_of(task.model),
             command=self.options.command,
         )
         log, record = into.with_suffix(".log"), TrainingRecord(into.with_suffix(".jsonl"))
-        try:
-            await anyio.Path(into.parent).mkdir(parents=True, exist_ok=True)
-            await anyio.Path(into.with_suffix(".json")).write_text(spec.model_dump_json(indent=1), "utf-8")
-            end = await supervise(
-                worker_command("publish", into.with_suffix(".json")),
-                told=record.tell,
-                stop=anyio.Event(),
-                environment=self._environment,
-                log=log,
-                silence=self.options.silence,
-                grace=self.options.grace,
-            )
-        except Exception as error:
-            self._publish_ended(model, f"it could not be supervised: {error!r}")
-            raise
-        self._publish_ended(model, "" if end.code == 0 else _why(record, end, log, self.options.silence))
+        await anyio.Path(into.parent).mkdir(parents=True, exist_ok=True)
+        await anyio.Path(into.with_suffix(".json")).write_text(spec.model_dump_json(indent=1), "utf-8")
+        end = await supervise(
+            worker_command("publish", into.with_suffix(".json")),
+            told=record.tell,
+            stop=anyio.Event(),
+            environment=self._environment,
+            log=log,
+            silence=self.options.silence,
+            grace=self.options.grace,
+        )
+        return "" if end.code == 0 else _why(record, end, log, self.options.silence)
 
     def _publish_ended(self, model: Model, problem: str) -> None:
         with self._account.lock:
@@ -392,6 +404,16 @@ class Workshop:
             for service in account.services:
                 if service.state in DEPLOY.underway:
                     self.start_deployment(service)
+                elif service.state == "Serving":
+                    self._check_that_it_answers(service)
+
+    def _check_that_it_answers(self, service: Service) -> None:
+        """A service without a model, as after scripted trainings in the same folder, does not look as if it served."""
+        model = self._account.models.get(service.model_id)
+        if self._address_of(model) is None and (model is None or not self.model_folder(model).is_dir()):
+            service.state = DEPLOY.move(service.state, "Stopped")
+            service.reason = "there is no trained model behind it; deploy one that was trained here"
+            self._account.touch()
 
     def _resume_training(self, task: Task) -> None:
         """What was cut off has failed; what only waited for its turn waits again."""
@@ -406,10 +428,22 @@ class Workshop:
         self._account.touch()
 
     def clear(self) -> None:
-        # Children that still run find nothing left to write to, and end; nobody waits for them here.
-        for stop in self._stops.values():
-            self._loop.call_soon(stop.utter)
         self._records.clear()
+        self._generators.end_all()
+        stops = list(self._stops.values())
+        for stop in stops:
+            self._loop.call_soon(stop.utter)
+        left = [folder for kind in ("tasks", "models") for folder in (self.place / kind).glob("*")]
+        if left:
+            self._loop.start_soon(self._sweep, left, stops)
+
+    async def _sweep(self, left: list[Path], stops: list[_Stop]) -> None:
+        """Remove what belonged to records that are gone, once nobody writes to it any more."""
+        for stop in stops:
+            if stop.over is not None:
+                await stop.over.wait()
+        for path in left:
+            await anyio.to_thread.run_sync(_remove, path)
 
     def close(self) -> None:
         self._loop.close()
@@ -419,8 +453,11 @@ class Workshop:
             self._temporary = None
 
 
-def _remove(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _mode_and_scale(task: Task) -> tuple[Mode, Scale, list[str]]:
