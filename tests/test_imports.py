@@ -22,6 +22,11 @@ DOCUMENTED = {
     ],
     "qianfan.config": ["get_config", "get_config_with_kwargs", "AccessKey", "SecretKey", "AK", "SK", "AccessToken"],
     "qianfan.dataset": ["Dataset", "QianfanDataSource", "DataTemplateType", "DataStorageType"],
+    "qianfan.evaluation": [
+        "EvaluationManager", "EvaluationResult", "Evaluator", "ExactMatchEvaluator", "LocalEvaluator",
+        "SimilarityEvaluator",
+    ],
+    "qianfan.evaluation.evaluator": ["Evaluator", "LocalEvaluator"],
     "qianfan.errors": [
         "QianfanError", "APIError", "RequestError", "InvalidArgumentError", "ArgumentNotFoundError", "InternalError",
         "RequestTimeoutError", "AccessTokenExpiredError", "NotImplmentError", "AuthError", "BearerTokenExpiredError",
@@ -35,7 +40,8 @@ DOCUMENTED = {
     "qianfan.resources.console.consts": ["DeployPoolType", "DataTemplateType", "DataStorageType"],
     "qianfan.trainer": [
         "LLMFinetune", "Finetune", "PostPreTrain", "DPO", "Trainer", "Event", "EventHandler", "BaseAction",
-        "LoadDataSetAction", "TrainAction", "ModelPublishAction", "DeployAction", "Model", "Service", "Pipeline",
+        "LoadDataSetAction", "TrainAction", "ModelPublishAction", "DeployAction", "EvaluateAction", "Model", "Service",
+        "Pipeline",
     ],
     "qianfan.trainer.base": ["Pipeline", "Trainer", "BaseAction", "with_event", "EventHandler"],
     "qianfan.trainer.configs": [
@@ -47,7 +53,9 @@ DOCUMENTED = {
     "qianfan.trainer.consts": [
         "ActionState", "ServiceType", "TrainStatus", "FinetuneStatus", "ServiceStatus", "PeftType",
     ],
-    "qianfan.trainer.actions": ["LoadDataSetAction", "TrainAction", "ModelPublishAction", "DeployAction"],
+    "qianfan.trainer.actions": [
+        "LoadDataSetAction", "TrainAction", "ModelPublishAction", "DeployAction", "EvaluateAction",
+    ],
     "qianfan.trainer.event": ["Event", "EventHandler", "dispatch_event"],
     "qianfan.trainer.finetune": ["LLMFinetune", "Finetune"],
     "qianfan.trainer.dpo": ["DPO"],
@@ -168,6 +176,7 @@ LAYERS = [
     {"_transport"},
     {"resources"},
     {"dataset", "model"},
+    {"evaluation"},
     {"trainer"},
     {"cli", "__init__"},
 ]

@@ -45,7 +45,13 @@ DECISION_COLUMNS = {
     "since": "since (UTC)",
 }
 
-_STEPS = {"load": "dataset", "train": "training", "publish": "model", "deploy": "service"}
+_STEPS = {
+    "load": "dataset",
+    "train": "training",
+    "publish": "model",
+    "deploy": "service",
+    "evaluate": "evaluation",
+}
 
 
 def known_facts(about: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,8 +2,15 @@
 
 from qianfan.model import DeployConfig, Model, Service
 from qianfan.pipeline import Action, ActionState, BaseAction, Context, Event, EventHandler
-from qianfan.trainer.actions import DeployAction, LoadDataSetAction, ModelPublishAction, TrainAction
-from qianfan.trainer.artefacts import DeployedService, PlatformDataset, PublishedModel, TrainedJob, TrainResult
+from qianfan.trainer.actions import DeployAction, EvaluateAction, LoadDataSetAction, ModelPublishAction, TrainAction
+from qianfan.trainer.artefacts import (
+    DeployedService,
+    Evaluation,
+    PlatformDataset,
+    PublishedModel,
+    TrainedJob,
+    TrainResult,
+)
 from qianfan.trainer.configs import CorpusConfig, CorpusConfigItem, DatasetConfig, ResourceConfig, TrainConfig
 from qianfan.trainer.pipeline import Pipeline
 from qianfan.trainer.trainer import DPO, Finetune, LLMFinetune, PostPreTrain, Trainer
@@ -20,6 +27,8 @@ __all__ = [
     "DeployAction",
     "DeployConfig",
     "DeployedService",
+    "EvaluateAction",
+    "Evaluation",
     "Event",
     "EventHandler",
     "Finetune",

@@ -1,8 +1,8 @@
-"""The steps of a trainer as actions: load the data, train, publish, deploy."""
+"""The steps of a trainer as actions: load the data, train, publish, deploy, evaluate."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -10,8 +10,14 @@ from typing import Any
 import anyio.lowlevel
 from pydantic import AliasChoices, Field, PrivateAttr
 
+from qianfan._sync import in_thread
 from qianfan._transport import Client
+from qianfan.dataset import Dataset
+from qianfan.dataset.sources import LocalSource
 from qianfan.errors import APIError, AuthError, InvalidArgumentError, TrainJobFailedError
+from qianfan.evaluation import EvaluationManager, LocalEvaluator
+from qianfan.evaluation.questions import check_kind, questions_of
+from qianfan.evaluation.stored import require_all, stored
 from qianfan.model import DeployConfig, Model, Service
 from qianfan.pipeline import Action, Context, Fenced, Mark, Purchase, Receipt
 from qianfan.resources import Platform
@@ -20,15 +26,15 @@ from qianfan.resources.console.consts import TrainStatus as TaskStatus
 from qianfan.resources.purchase import labelled, name_with
 from qianfan.resources.schemas import Job, Task
 from qianfan.resources.waiting import watch, word
-from qianfan.trainer.artefacts import DeployedService, PlatformDataset, PublishedModel, TrainedJob
+from qianfan.trainer.artefacts import DeployedService, Evaluation, PlatformDataset, PublishedModel, TrainedJob
 from qianfan.trainer.catalog import Catalog, enforce
 from qianfan.trainer.configs import CorpusConfig, DatasetConfig, ResourceConfig, TrainConfig
 from qianfan.trainer.limits import SERVER
 from qianfan.trainer.listing import current_catalog
-from qianfan.trainer.loading import check_files, load_datasets, reference_of
+from qianfan.trainer.loading import check_files, is_lost, load_datasets, reference_of, source_of
 from qianfan.utils.logging import logger
 
-__all__ = ["DeployAction", "LoadDataSetAction", "ModelPublishAction", "TrainAction"]
+__all__ = ["DeployAction", "EvaluateAction", "LoadDataSetAction", "ModelPublishAction", "TrainAction"]
 
 DEFAULT_SPLIT_RATIO = 20
 """Percent of the rows that are kept for evaluation when the user says nothing."""
@@ -413,6 +419,8 @@ def _oldest_first(found: list[Receipt]) -> list[Receipt]:
 
 
 def _log_link(task: Task) -> str:
+    if task.vdl_link and "simulated" in (task.model_extra or {}):
+        return task.vdl_link  # an emulator has one page for a task, and the platform's console knows nothing of it
     mode = task.train_mode if isinstance(task.train_mode, TrainMode) else TrainMode.SFT
     return f"{_CONSOLE}/{_PAGE_OF_MODE.get(mode, 'sft')}/{task.job_id}/{task.task_id}/detail/traininglog"
 
@@ -478,3 +486,98 @@ class DeployAction(Action[DeployedService]):
         model.model.service = service
         logger.info("service %s answers at endpoint %s", service.id, service.endpoint)
         return DeployedService.of(service, model)
+
+
+class EvaluateAction(Action[Evaluation]):
+    """Ask the deployed service the questions of a dataset, and have evaluators judge its answers. Buys nothing.
+
+    eval_dataset: a Dataset, its id, or a file. evaluators: made from `LocalEvaluator`.
+
+    What was asked before an interruption is asked again: the answers are kept when all of them are there, not before.
+    """
+
+    eval_dataset: Any
+    evaluators: Sequence[Any]
+
+    _kept: list[dict[str, Any]] | None = PrivateAttr(default=None)
+
+    async def run(self, service: DeployedService, ctx: Context) -> Evaluation:
+        await self.check()
+        platform = platform_of(ctx)
+        service.connect(platform.client)
+        dataset = await self._dataset(platform.client)
+        about = {"llm": service.service, "dataset": dataset}
+        ctx.report(f"asking service {service.service_id} the questions of {dataset.name}", about)
+        percent = 0
+
+        def tell(done: int, total: int) -> None:
+            nonlocal percent
+            before, percent = percent, 100 * done // total
+            if percent != before:
+                ctx.report(f"{done} of {total} rows", {**about, "done": done, "rows": total}, progress=percent)
+
+        result = await self._manager().aeval([service.service], dataset, on_progress=tell)
+        logger.info("%r", result)
+        return Evaluation(eval_res=result, made_from=service)
+
+    async def check(self) -> None:
+        """Find out, before anything is ordered, what would make the evaluation fail without a question asked.
+
+        Raises InvalidArgumentError for a dataset or an evaluator that cannot be used, ValidationError for bad rows.
+        """
+        require_all(self._manager().local_evaluators)
+        source = source_of(self.eval_dataset)
+        if isinstance(source, LocalSource):
+            await in_thread(questions_of, await Dataset.aload(source))
+
+    async def _dataset(self, client: Client) -> Dataset:
+        source = source_of(self.eval_dataset)
+        if isinstance(source, LocalSource):
+            return await Dataset.aload(source)
+        if source.local is not None:
+            return Dataset(source)
+        # The trainer's own client, whichever account the dataset was looked up with.
+        return await Dataset.aload(
+            qianfan_dataset_id=source.dataset_id or source.id, is_download_to_local=True, client=client
+        )
+
+    def _manager(self) -> EvaluationManager:
+        return EvaluationManager(local_evaluators=self.evaluators)
+
+    def kept_evaluators(self) -> list[dict[str, Any]]:
+        """The evaluators as JSON values, as they were when this was first asked for.
+
+        Raises InvalidArgumentError for one that could not be made again from them.
+        """
+        if self._kept is None:
+            self._kept = [stored(evaluator) for evaluator in self._manager().local_evaluators]
+        return self._kept
+
+    def parameters(self) -> Any:
+        """What is asked and who judges, by what finds them again in another process."""
+        facts = self.model_dump(
+            mode="json", exclude={"id", "name", "eval_dataset", "evaluators"}, exclude_defaults=True
+        )
+        return {**facts, "eval_dataset": reference_of(self.eval_dataset), "evaluators": self.kept_evaluators()}
+
+
+def evaluation_of(
+    eval_dataset: Any, evaluators: Sequence[LocalEvaluator] | None, deploy_config: DeployConfig | None, id: str
+) -> EvaluateAction | None:
+    """The evaluate step of a trainer, if it is to have one. Raises InvalidArgumentError when it could not work."""
+    if eval_dataset is None and not evaluators:
+        return None
+    if eval_dataset is None or not evaluators:
+        missing = "eval_dataset, whose questions are asked" if evaluators else "evaluators, which judge the answers"
+        raise InvalidArgumentError(f"an evaluation needs both eval_dataset and evaluators; it lacks {missing}")
+    if deploy_config is None:
+        raise InvalidArgumentError(
+            "evaluators judge the answers of a deployed service, and without deploy_config nothing is deployed: give "
+            "deploy_config=..., or leave out eval_dataset and evaluators"
+        )
+    check_kind(Service(service_type=deploy_config.service_type))
+    if not is_lost(eval_dataset):  # then the rest of the trainer can still be gone on with, or stopped
+        source_of(eval_dataset)
+    action = EvaluateAction(id=id, eval_dataset=eval_dataset, evaluators=evaluators)
+    action.kept_evaluators()
+    return action

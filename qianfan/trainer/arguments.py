@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from qianfan._strict import StrictModel, suggestion
 from qianfan.errors import InvalidArgumentError, UnknownArgumentError
+from qianfan.evaluation.stored import revived
 from qianfan.model import DeployConfig, Model
 from qianfan.resources.console.consts import DataTemplateType, PeftType
 from qianfan.trainer.configs import CorpusConfig, DatasetConfig, ResourceConfig, TrainConfig
@@ -110,4 +111,6 @@ def revived_arguments(spec: Mapping[str, Any]) -> dict[str, Any]:
         arguments["dataset_template"] = DataTemplateType(arguments["dataset_template"])
     if isinstance(arguments.get("dataset"), Mapping):
         arguments["dataset"] = DatasetConfig(**arguments["dataset"])
+    if "evaluators" in arguments:
+        arguments["evaluators"] = [revived(kept) for kept in arguments["evaluators"]]
     return arguments

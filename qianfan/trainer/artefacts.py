@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from qianfan._transport import Client
+from qianfan.evaluation import EvaluationResult
 from qianfan.model import Model, Service, ServiceType
 from qianfan.resources.schemas import Task
 
@@ -232,13 +233,18 @@ class DeployedService(_Connected):
         return deployed
 
 
-class Evaluation(Artefact):
-    """What the evaluators said about the model."""
+class Evaluation(_Connected):
+    """What the evaluators said about the answers of the service."""
 
     documented_keys = ("eval_res",)
 
-    eval_res: Any = None
-    made_from: PublishedModel | None = None
+    eval_res: EvaluationResult
+    made_from: DeployedService | None = None
+
+    def connect(self, client: Client) -> None:
+        super().connect(client)
+        if self.made_from is not None:
+            self.made_from.connect(client)
 
     @property
     def origin(self) -> Artefact | None:
@@ -269,5 +275,7 @@ class TrainResult(dict[str, Any]):
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, EvaluationResult):
+        value = repr(value)  # printed, it is a table
     text = f"{len(value)} entries" if isinstance(value, list) and len(value) > 3 else str(value)
     return text if len(text) <= 160 else text[:159] + "…"

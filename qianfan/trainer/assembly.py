@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 from qianfan._transport import Client
 from qianfan.config import Settings, default_settings
-from qianfan.errors import InvalidArgumentError, NotImplmentError
+from qianfan.errors import InvalidArgumentError
+from qianfan.evaluation import EvaluationResult, LocalEvaluator
 from qianfan.journal import SqliteJournal
 from qianfan.model import Model
 from qianfan.pipeline import Action, Row, Run, RunRecord, event_being_handled, new_id
@@ -19,7 +20,14 @@ from qianfan.pipeline._plan import fingerprint
 from qianfan.resources import Platform
 from qianfan.resources.console.consts import DataTemplateType, PeftType, TrainMode
 from qianfan.resources.purchase import token_for
-from qianfan.trainer.actions import AttachAction, DeployAction, LoadDataSetAction, ModelPublishAction, TrainAction
+from qianfan.trainer.actions import (
+    AttachAction,
+    DeployAction,
+    LoadDataSetAction,
+    ModelPublishAction,
+    TrainAction,
+    evaluation_of,
+)
 from qianfan.trainer.arguments import (
     DeployConfigLike,
     TrainConfigLike,
@@ -67,7 +75,7 @@ class AssembledTrainer:
         client: Client | None = None,
         base_model: str | None = None,
         eval_dataset: Any = None,
-        evaluators: list[Any] | None = None,
+        evaluators: Sequence[LocalEvaluator] | None = None,
         dataset_bos_path: str | None = None,
         dataset_template: DataTemplateType | None = None,
         previous_trainer: AssembledTrainer | None = None,
@@ -93,8 +101,6 @@ class AssembledTrainer:
         **unknown: Any,
     ) -> None:
         refuse_unknown(unknown, type(self).__name__, AssembledTrainer.__init__)
-        if eval_dataset is not None or evaluators:
-            raise NotImplmentError("evaluation as a step of a trainer is not available yet; leave out eval_dataset")
         if base_model is not None:
             logger.info("base_model=%r is not needed any more: train_type alone names the model", base_model)
         previous = previous_task(previous_trainer, previous_task_id, previous_model)
@@ -160,13 +166,15 @@ class AssembledTrainer:
         self.deploy_action = (
             DeployAction(id=token_for(self.id, "deploy"), deploy_config=deploy) if deploy is not None else None
         )
-        self.eval_action = None
+        self.eval_action = evaluation_of(eval_dataset, evaluators, deploy, token_for(self.id, "evaluate"))
         self._spec = plain_arguments(
             {
                 "train_type": train_type,
                 "dataset": data,
                 "train_config": config,
                 "deploy_config": deploy,
+                "eval_dataset": eval_dataset,
+                "evaluators": self.eval_action.kept_evaluators() if self.eval_action is not None else None,
                 "name": name,
                 "dataset_template": dataset_template,
                 "previous_task_id": previous,
@@ -197,6 +205,7 @@ class AssembledTrainer:
             self.train_action,
             self.model_publish,
             self.deploy_action,
+            self.eval_action,
         )
         actions: list[Action[Any]] = [step for step in steps if step is not None]
         self.ppls: list[Pipeline] = [Pipeline(actions, id=token_for(self.id, "pipeline"))]
@@ -305,6 +314,11 @@ class AssembledTrainer:
         """Where the training log and the loss curves of the latest run can be seen."""
         return {"log_link": self.train_action.log_link, "vdl_link": self.train_action.vdl_link}
 
+    def get_evaluate_result(self) -> EvaluationResult | None:
+        """What the evaluators said in the latest run; None without an evaluation, or before its end."""
+        result: EvaluationResult | None = self.made_so_far.get("eval_res")
+        return result
+
     @classmethod
     def train_type_list(cls) -> dict[str, ModelInfo]:
         """The models this kind of training knows, by name."""
@@ -339,4 +353,6 @@ class AssembledTrainer:
 
     async def _check_first(self, platform: Platform) -> None:
         """Find out what the platform will refuse before a file is uploaded for it."""
+        if self.eval_action is not None:
+            await self.eval_action.check()
         await self.train_action.check_with_platform(platform)

@@ -51,12 +51,18 @@ def check_template(dataset: Any, template: DataTemplateType) -> None:
 async def check_files(datasets: Sequence[Any]) -> None:
     """Refuse files that are not there before anything is asked or sent. Raises InvalidArgumentError."""
     for one in datasets:
-        source = None if isinstance(one, str) and one.startswith("bos:") else _source_of(one)
+        source = None if isinstance(one, str) and one.startswith("bos:") else source_of(one)
         if isinstance(source, FileDataSource) and not await anyio.Path(source.path).exists():
             await in_thread(source.open)
 
 
-def _source_of(dataset: Any) -> LocalSource | QianfanDataSource:
+def is_lost(dataset: Any) -> bool:
+    """Whether a dataset lived in the memory of a process that has ended."""
+    return isinstance(dataset, str) and dataset.startswith(LOST)
+
+
+def source_of(dataset: Any) -> LocalSource | QianfanDataSource:
+    """Where the rows of whatever a user calls a dataset are. Raises InvalidArgumentError when it is none."""
     if isinstance(dataset, Dataset):
         dataset = dataset.inner_data_source_cache
     if isinstance(dataset, (LocalSource, QianfanDataSource)):
@@ -65,7 +71,7 @@ def _source_of(dataset: Any) -> LocalSource | QianfanDataSource:
         return QianfanDataSource(dataset)
     if isinstance(dataset, str) and (dataset.isdigit() or dataset.startswith("ds-")):
         return QianfanDataSource(dataset)
-    if isinstance(dataset, str) and dataset.startswith(LOST):
+    if is_lost(dataset):
         raise InvalidArgumentError(
             f"the rows of {dataset.removeprefix(LOST)!r} were in the memory of a process that has ended; "
             "make the trainer anew with them"
@@ -128,7 +134,7 @@ class _Loading:
     async def place_of(self, dataset: Any) -> str:
         if isinstance(dataset, str) and dataset.startswith("bos:"):
             return str(BosPath.parse(dataset))
-        source = _source_of(dataset)
+        source = source_of(dataset)
         if isinstance(source, LocalSource):
             return await self._release(await self._upload(source))
         return await self._release(source)

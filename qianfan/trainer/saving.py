@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from qianfan._sync import run_sync
 from qianfan._transport import Client
 from qianfan.config import default_settings
 from qianfan.errors import InvalidArgumentError, UnknownRunError
+from qianfan.evaluation import LocalEvaluator
 from qianfan.journal import RunFacts
 from qianfan.pipeline import Row, RunRecord
 from qianfan.resources.purchase import token_for
@@ -123,6 +124,8 @@ class SavedTrainer(AssembledTrainer):
         name: str | None = None,
         client: Client | None = None,
         model_not_publish: bool = False,
+        eval_dataset: Any = None,
+        evaluators: Sequence[LocalEvaluator] | None = None,
         id: str | None = None,
     ) -> Self:
         """A trainer for a training task that was started elsewhere: `run()` waits for it, publishes, and deploys.
@@ -136,5 +139,7 @@ class SavedTrainer(AssembledTrainer):
             name=name,
             client=client,
             model_not_publish=model_not_publish,
+            eval_dataset=eval_dataset,
+            evaluators=evaluators,
             id=id or token_for("attach", cls.__name__, task_id),
         )

@@ -150,13 +150,13 @@ def is_left_running(facts: RunFacts) -> bool:
     return is_open and bool(ids.keys() & {"task_id", "service_id"})
 
 
-_STEPS = ("load", "train", "publish", "deploy")
+_STEPS = ("load", "train", "publish", "deploy", "evaluate")
 
 
 def steps_of(facts: RunFacts) -> list[dict[str, Any]]:
     """How far a trainer's steps and the orders they placed are, in the order of the steps, as JSON values.
 
-    step: load, train, publish or deploy. order: what was ordered, None for the step itself.
+    step: load, train, publish, deploy or evaluate. order: what was ordered, None for the step itself.
     """
     names = {token_for(facts.id, name): name for name in _STEPS}
 

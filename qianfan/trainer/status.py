@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from qianfan.pipeline import ActionState, Event
-from qianfan.trainer.actions import DeployAction, LoadDataSetAction, ModelPublishAction, TrainAction
+from qianfan.trainer.actions import DeployAction, EvaluateAction, LoadDataSetAction, ModelPublishAction, TrainAction
 from qianfan.trainer.consts import ServiceStatus, TrainStatus
 
 Status: TypeAlias = TrainStatus | ServiceStatus
@@ -46,6 +46,13 @@ _TABLE: dict[type[Any], dict[ActionState, Status]] = {
         ServiceStatus.Deployed,
         ServiceStatus.DeployFailed,
         ServiceStatus.DeployStopped,
+    ),
+    EvaluateAction: _row(
+        TrainStatus.EvaluationCreated,
+        TrainStatus.EvaluationRunning,
+        TrainStatus.EvaluationFinished,
+        TrainStatus.EvaluationFailed,
+        TrainStatus.EvaluationStopped,
     ),
 }
 

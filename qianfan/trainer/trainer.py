@@ -27,6 +27,7 @@ class Trainer(TrainerById):
     train_config: hyper-parameters; a TrainConfig, a dictionary, or a `.yaml` or `.json` file. The model's defaults fill
         in what is left out.
     deploy_config: deploy the model when it is ready; without it nothing is deployed.
+    eval_dataset, evaluators: ask the deployed model the questions of a dataset, and have these judge its answers.
     event_handler: an EventHandler, a function of one event (plain or async), or several of these.
     name: the beginning of the job's name. client: the account to use; by default the configured one.
     id: names the trainer and its run in the journal; made up when left out.

@@ -289,11 +289,6 @@ async def test_too_few_rows_is_the_platforms_own_word(emulator: Emulator, tmp_pa
     assert emulator.tasks == {}
 
 
-async def test_evaluation_says_that_it_is_not_there_yet() -> None:
-    with pytest.raises(QianfanError, match="not available yet"):
-        LLMFinetune(MODEL, 111, eval_dataset=111, evaluators=[object()])
-
-
 async def test_public_resources_are_refused_with_the_reason() -> None:
     from qianfan.resources.console.consts import DeployPoolType
 

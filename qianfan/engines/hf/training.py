@@ -18,8 +18,8 @@ from qianfan.engines.hf.record import CheckpointRecord
 from qianfan.engines.hf.start import Start, load_to_train, made_from_scratch
 from qianfan.engines.hf.trainers import good_pairs, make_trainer, quieten
 from qianfan.engines.schedules import warmup_steps
-from qianfan.engines.scores import score
 from qianfan.engines.spec import Plan, Scores
+from qianfan.utils.scores import score
 
 
 def train(preparation: Preparation, workshop: Path, report: Report, stopped: Stopped) -> None:

@@ -8,7 +8,6 @@ from typing import Final
 import numpy as np
 
 from qianfan.engines.backend import Report, Stopped
-from qianfan.engines.scores import score
 from qianfan.engines.spec import Metrics, Plan, Sampling, Scores, TrainSpec
 from qianfan.engines.tiny.batches import Example
 from qianfan.engines.tiny.checkpoints import Card, Saved, Shelf
@@ -21,6 +20,7 @@ from qianfan.engines.tiny.parameters import Parameters
 from qianfan.engines.tiny.planning import BY_HEART, Material
 from qianfan.engines.tiny.recipe import Recipe
 from qianfan.engines.tiny.training import Training
+from qianfan.utils.scores import score
 
 _SCORED_ROWS: Final = 50
 

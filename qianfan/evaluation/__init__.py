@@ -1,0 +1,16 @@
+"""Evaluation: questions put to a model, and what evaluators say about its answers."""
+
+from qianfan.evaluation.evaluator import Evaluator, LocalEvaluator
+from qianfan.evaluation.local_evaluator import ExactMatchEvaluator, SimilarityEvaluator
+from qianfan.evaluation.manager import EvaluationManager
+from qianfan.evaluation.result import EvaluationResult, ResultDataset
+
+__all__ = [
+    "EvaluationManager",
+    "EvaluationResult",
+    "Evaluator",
+    "ExactMatchEvaluator",
+    "LocalEvaluator",
+    "ResultDataset",
+    "SimilarityEvaluator",
+]
