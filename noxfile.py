@@ -110,7 +110,7 @@ def faults(session: nox.Session) -> None:
 @nox.session
 def hf(session: nox.Session) -> None:
     """Train with PyTorch and the Hugging Face libraries on this machine's processor, without a network."""
-    # Asked for by this version alone, pip finds the build for processors; the one for GPUs is several GB.
+    # By itself and as one exact version, so that what the other libraries ask for does not bring in another one.
     session.install("-q", "torch==2.13.0")
     session.install("-q", "-e", ".[all,train]", *nox.project.dependency_groups(PROJECT, "test"))
     session.run("pytest", "tests/engines/hf", *session.posargs, env=OFFLINE)
