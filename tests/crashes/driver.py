@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ import anyio
 from qianfan import pipeline
 from qianfan._sync import run_sync
 from qianfan.config import default_settings
-from qianfan.errors import QianfanError
+from qianfan.errors import ActionTimeoutError, QianfanError
 from qianfan.journal import SqliteJournal
 from qianfan.model import DeployConfig
 from qianfan.pipeline import Event
@@ -114,6 +115,18 @@ def decide(options: argparse.Namespace) -> None:
 
 
 # --- many runs -------------------------------------------------------------------------------------------------------
+
+
+def begin(options: argparse.Namespace) -> None:
+    """Begin runs, and leave each at once, for others to go on with."""
+
+    async def begin_all() -> None:
+        for number in range(options.runs):
+            with suppress(ActionTimeoutError):
+                await trainer_for(f"{options.id}-{number}", options).arun(timeout=0)
+
+    run_sync(begin_all)
+    say(result=options.runs)
 
 
 def save(options: argparse.Namespace) -> None:
@@ -215,7 +228,7 @@ def loops(options: argparse.Namespace) -> None:
         thread.join()
 
 
-_ALL = (run, resume, impatient, cancel, decide, save, recover, many, fork, spawn, loops)
+_ALL = (run, resume, impatient, cancel, decide, begin, save, recover, many, fork, spawn, loops)
 VERBS = {verb.__name__: verb for verb in _ALL}
 
 

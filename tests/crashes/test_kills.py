@@ -25,7 +25,8 @@ def test_killed_at_random(seed: int, request: pytest.FixtureRequest, tmp_path: P
     with World(tmp_path, proxied=True) as world:
         rng = Random(seed)
         accidents = befall(world.proxy, 0.15, rng)
-        world.run("save", "k", "--runs", str(runs))
+        world.run("begin", "k", "--runs", str(runs))
+        assert {*world.statuses().values()} == {"open"}
         kills = kill_until_all_ended(world, rng, kills=runs // 4)
         world.proxy.wait_until_quiet()
         print(f"seed {seed}: {kills} kills, {dict(accidents)}, made {world.made('job', 'task', 'model')}")
