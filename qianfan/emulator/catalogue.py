@@ -77,6 +77,12 @@ def modes_of(model: Mapping[str, JSON]) -> dict[str, dict[str, list[dict[str, JS
     }
 
 
+def limits_of(model: str, train_mode: str, scale: str) -> list[dict[str, JSON]]:
+    """The limits of the hyper-parameters, empty for a combination that cannot be trained."""
+    entry = model_named(model)
+    return modes_of(entry).get(train_mode, {}).get(scale, []) if entry else []
+
+
 def scale_named(word: str) -> str:
     """The V2 word of a parameter scale in either spelling."""
     return _SCALE_WORDS.get(word, word)

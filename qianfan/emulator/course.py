@@ -26,16 +26,10 @@ class Course:
     kept: tuple[int, ...]
 
 
-def limits_of(model: str, train_mode: str, scale: str) -> list[dict[str, JSON]]:
-    """The limits of the hyper-parameters, empty for a combination that cannot be trained."""
-    entry = catalogue.model_named(model)
-    return catalogue.modes_of(entry).get(train_mode, {}).get(scale, []) if entry else []
-
-
 def course_of(task: Task) -> Course:
     """Steps and checkpoints that the task's hyper-parameters lead to."""
     config = {
-        **catalogue.defaults(limits_of(task.model, task.train_mode, task.parameter_scale)),
+        **catalogue.defaults(catalogue.limits_of(task.model, task.train_mode, task.parameter_scale)),
         **task.hyper_parameters,
     }
     rows = max(1, math.floor(task.rows * (100 - task.split_ratio) / 100))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, TypeAlias, TypeVar
+from typing import Final, Literal, TypeAlias, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict
 
 Mode: TypeAlias = Literal["SFT", "PostPretrain", "DPO", "KTO"]
+MODES: Final[tuple[Mode, ...]] = get_args(Mode)
 
 
 class Message(BaseModel):

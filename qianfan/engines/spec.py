@@ -6,7 +6,7 @@ Both sides read and write these as JSON lines, so a file of them is also the rec
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -14,6 +14,7 @@ from qianfan._types import JSON
 from qianfan.engines.rows import Message, Mode
 
 Scale: TypeAlias = Literal["FullFineTuning", "LoRA", "PromptTuning"]
+SCALES: Final[tuple[Scale, ...]] = get_args(Scale)
 
 
 class _Frozen(BaseModel):
@@ -74,6 +75,9 @@ class Sampling(_Frozen):
     seed: int | None = None
 
 
+MANIFEST: Final = "manifest.json"
+
+
 class Manifest(_Frozen):
     """What a model's folder says of itself, in `manifest.json`.
 
@@ -85,6 +89,15 @@ class Manifest(_Frozen):
     base: str
     mode: Mode
     parameters: int
+
+    @classmethod
+    def of(cls, model: Path) -> Manifest:
+        """That of a model's folder. Raises OSError or pydantic.ValidationError where there is none."""
+        return cls.model_validate_json((model / MANIFEST).read_bytes())
+
+    def write(self, model: Path) -> None:
+        """Put it into a model's folder."""
+        (model / MANIFEST).write_text(self.model_dump_json(indent=2), encoding="utf-8")
 
 
 # --- what a training tells -------------------------------------------------------------------------------------

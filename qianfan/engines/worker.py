@@ -43,8 +43,6 @@ DONE: Final = 0
 FAILED: Final = 1
 STOPPED: Final = 3
 
-MANIFEST: Final = "manifest.json"
-
 _ALIVE_SECONDS = 5.0
 _ORPHAN_PATIENCE = 10.0
 """Seconds to end in after whoever started this process is gone."""
@@ -161,16 +159,11 @@ def _publish(path: Path, tell: Teller) -> int:
 # --- answering ------------------------------------------------------------------------------------------------------
 
 
-def read_manifest(model: Path) -> Manifest:
-    """What a published model's folder says of itself."""
-    return Manifest.model_validate_json((model / MANIFEST).read_bytes())
-
-
 _QUESTION: TypeAdapter[Ask | Forget] = TypeAdapter(Ask | Forget)
 
 
 def _serve(model: Path, tell: Teller) -> int:
-    manifest = read_manifest(model)
+    manifest = Manifest.of(model)
     generator = load_backend(manifest.engine).load(model)
     # The first answer pays for what libraries put off until then; a model that is ready answers at once.
     for _ in generator.stream([Message(role="user", content="?")], Ask(ask=0, messages=()).sampling):

@@ -57,8 +57,9 @@ def test_a_published_model_says_what_it_is(runs: Runs) -> None:
 def test_a_model_stays_when_its_checkpoint_goes(runs: Runs) -> None:
     run = runs.train(runs.spec(dialogues(8)))
     _, folder = runs.publish(run.last.path)
+    before = answer(runs.backend.load(folder), QUESTION)
     shutil.rmtree(run.spec.folder)
-    answer(runs.backend.load(folder), QUESTION)
+    assert answer(runs.backend.load(folder), QUESTION) == before
 
 
 def test_what_was_left_half_written_is_no_hindrance(runs: Runs) -> None:

@@ -16,15 +16,13 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import get_args
 
 import anyio
 import anyio.to_thread
 
 from qianfan._types import JSON
-from qianfan.emulator import catalogue, course
+from qianfan.emulator import catalogue
 from qianfan.emulator.account import Account
 from qianfan.emulator.lifecycle import DEPLOY, PUBLISH, TRAINING
 from qianfan.emulator.records import Model, Service, Task
@@ -38,8 +36,8 @@ from qianfan.emulator.training.record import TrainingRecord
 from qianfan.emulator.works import Curve, Reply
 from qianfan.engines.backend import EngineError
 from qianfan.engines.process import End, last_lines, supervise, worker_command, worker_environment
-from qianfan.engines.rows import Message, Mode, Row
-from qianfan.engines.spec import PublishSpec, Sampling, Scale, Started, TrainSpec
+from qianfan.engines.rows import MODES, Message, Mode, Row
+from qianfan.engines.spec import SCALES, PublishSpec, Sampling, Scale, Started, TrainSpec
 
 logger = logging.getLogger("qianfan.emulator")
 
@@ -177,7 +175,7 @@ class Workshop:
 
     def _prepare(self, task: Task, folder: Path) -> None:
         """Write the rows and the spec. Raises EngineError where there is nothing to train, or no base to go on from."""
-        mode, scale, notes = _mode_and_scale(task)
+        mode, scale = _mode_of(task), _scale_of(task)
         folder.mkdir(parents=True, exist_ok=True)
         parameters, defaults = _hyper_parameters(task)
         rng = random.Random(int(parameters.get("seed") or 42))
@@ -206,7 +204,6 @@ class Workshop:
             command=self.options.command,
         )
         (folder / "spec.json").write_text(spec.model_dump_json(indent=1), "utf-8")
-        (folder / "notes.txt").write_text("\n".join(notes), "utf-8")
 
     def _rows(self, task: Task, mode: Mode, rng: random.Random) -> list[Row]:
         entry = catalogue.model_named(task.model)
@@ -251,9 +248,7 @@ class Workshop:
         base = self.options.base_of(task.model)
         about = self._record(task).about(str(base) if base else "a model from scratch")
         about["engine"] = about["engine"] or self.options.engine
-        with suppress(OSError):
-            own = (self.folder_of(task) / "notes.txt").read_text("utf-8").splitlines()
-            about["notes"] = [*own, *about.get("notes", ())]
+        about["notes"] = [*_notes_on(task), *about.get("notes", ())]
         return about
 
     # --- models ---------------------------------------------------------------------------------------------------
@@ -460,28 +455,43 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _mode_and_scale(task: Task) -> tuple[Mode, Scale, list[str]]:
-    notes: list[str] = []
-    scale = task.parameter_scale
-    if scale.startswith("LoRA") and scale != "LoRA":
-        notes.append(f"{scale} is trained as LoRA")
-        scale = "LoRA"
+_MODES: dict[str, Mode] = {mode: mode for mode in MODES}
+_SCALES: dict[str, Scale] = {scale: scale for scale in SCALES}
+
+
+def _mode_of(task: Task) -> Mode:
+    """Raises EngineError for what no engine trains."""
+    mode = _MODES.get(task.train_mode)
     entry = catalogue.model_named(task.model)
-    if entry is None or entry["modelType"] != "text2text" or task.train_mode not in get_args(Mode):
+    if mode is None or entry is None or entry["modelType"] != "text2text":
         raise EngineError("no_mode", f"no engine trains {task.model} by {task.train_mode}; they train text models")
-    if scale not in get_args(Scale):
-        raise EngineError("no_scale", f"no engine has the scale {scale}")
+    return mode
+
+
+def _scale_of(task: Task) -> Scale:
+    """Raises EngineError for one that no engine has. All relatives of LoRA are trained as LoRA."""
+    wanted = "LoRA" if task.parameter_scale.startswith("LoRA") else task.parameter_scale
+    scale = _SCALES.get(wanted)
+    if scale is None:
+        raise EngineError("no_scale", f"no engine has the scale {task.parameter_scale}")
+    return scale
+
+
+def _notes_on(task: Task) -> list[str]:
+    """What of an order changes nothing here, in words for people."""
+    notes: list[str] = []
+    if task.parameter_scale.startswith("LoRA-"):
+        notes.append(f"{task.parameter_scale} is trained as LoRA")
     if task.corpus_config:
         notes.append("corpusConfig: the platform's own corpora are not here; only the uploaded rows are learnt")
     if task.resource_config:
         notes.append("resourceConfig: it runs on this machine")
-    mode: Mode = task.train_mode  # type: ignore[assignment]  # get_args has just told
-    return mode, scale, notes  # type: ignore[return-value]
+    return notes
 
 
 def _hyper_parameters(task: Task) -> tuple[dict[str, JSON], dict[str, JSON]]:
     """(as asked for over the defaults, the defaults)."""
-    defaults = catalogue.defaults(course.limits_of(task.model, task.train_mode, task.parameter_scale))
+    defaults = catalogue.defaults(catalogue.limits_of(task.model, task.train_mode, task.parameter_scale))
     return {**defaults, **task.hyper_parameters}, defaults
 
 

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from qianfan.engines.backend import EngineError, load_backend
-from qianfan.engines.hf.folders import appearing, link_or_copy, write_manifest
+from qianfan.engines.hf.folders import appearing, link_or_copy
 from qianfan.engines.hf.record import CheckpointRecord, has_adapter
 from qianfan.engines.spec import Manifest, PublishSpec
 
@@ -27,7 +27,7 @@ def publish_checkpoint(spec: PublishSpec) -> Manifest:
             mode=record.mode,
             parameters=count_parameters(folder),
         )
-        write_manifest(folder, manifest)
+        manifest.write(folder)
     return manifest
 
 

@@ -8,14 +8,6 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from qianfan.engines.hf.record import MANIFEST
-from qianfan.engines.spec import Manifest
-
-
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """What the model's folder says of itself."""
-    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
-
 
 @contextmanager
 def appearing(folder: Path) -> Generator[Path]:

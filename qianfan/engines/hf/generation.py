@@ -16,7 +16,7 @@ from qianfan.engines.hf.answers import end_tokens
 from qianfan.engines.hf.data import prompt_of
 from qianfan.engines.hf.device import device, explaining_memory, precision
 from qianfan.engines.hf.models import context_of, is_from_scratch, load_model, load_tokenizer
-from qianfan.engines.hf.record import MANIFEST, SOFT_PROMPT
+from qianfan.engines.hf.record import SOFT_PROMPT
 from qianfan.engines.hf.text import Detokenizer, StopTexts
 from qianfan.engines.hf.tokenizing import TokenIds, fit_for, prompt_ids
 from qianfan.engines.rows import Message
@@ -31,7 +31,7 @@ _GREEDY_BELOW: Final = 0.01
 
 def load_generator(model: Path) -> HfGenerator:
     """Load a published model's folder to the device."""
-    manifest = Manifest.model_validate_json((model / MANIFEST).read_bytes())
+    manifest = Manifest.of(model)
     with explaining_memory():
         loaded = load_model(model, precision()).to(device()).eval()
     soft_prompt = load_file(model / SOFT_PROMPT)["vectors"] if (model / SOFT_PROMPT).exists() else None

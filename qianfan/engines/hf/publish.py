@@ -9,7 +9,7 @@ import torch
 from peft import PeftModel
 from safetensors.torch import save_file
 
-from qianfan.engines.hf.folders import appearing, write_manifest
+from qianfan.engines.hf.folders import appearing
 from qianfan.engines.hf.models import load_model, load_tokenizer
 from qianfan.engines.hf.record import SOFT_PROMPT, CheckpointRecord, has_adapter
 from qianfan.engines.spec import Manifest, PublishSpec
@@ -29,7 +29,7 @@ def publish_checkpoint(spec: PublishSpec) -> Manifest:
             mode=record.mode,
             parameters=model.num_parameters(),
         )
-        write_manifest(folder, manifest)
+        manifest.write(folder)
     return manifest
 
 

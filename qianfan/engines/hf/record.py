@@ -11,8 +11,6 @@ from qianfan.engines.backend import EngineError
 from qianfan.engines.rows import Mode
 from qianfan.engines.spec import Scale
 
-MANIFEST: Final = "manifest.json"
-"""In a model's folder, what it says of itself."""
 SOFT_PROMPT: Final = "soft_prompt.safetensors"
 """In a model's folder, what PromptTuning has learnt: vectors that go before every prompt, (tokens, width)."""
 BASE: Final = "base"

@@ -43,7 +43,7 @@ class TinyBackend:
 
         def fill(folder: Path) -> None:
             write(Saved(saved.card, saved.tokenizer, weights), folder)
-            (folder / "manifest.json").write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
+            manifest.write(folder)
 
         write_beside(spec.into, fill)
         return manifest
