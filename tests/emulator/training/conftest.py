@@ -17,6 +17,8 @@ from qianfan.emulator import Emulator, sample_path
 from qianfan.resources import Platform
 from qianfan.trainer import LLMFinetune
 from qianfan.trainer.configs import DeployConfig
+from tests.emulator.making import released
+from tests.emulator.signing import Console
 
 MODEL = "ERNIE-Lite-8K-0308"
 """A model whose limits leave most room."""
@@ -93,6 +95,21 @@ def trained(rows_file: Path) -> Iterator[Trained]:
 def client_of(emulator: Emulator) -> Any:
     """A client that talks to this emulator and reads nothing from outside."""
     return Client(Settings(**{name.lower(): value for name, value in emulator.settings.items()}))
+
+
+async def deployed_on(emulator: Emulator, pairs: list[tuple[str, str]]) -> LLMFinetune:
+    """A trainer that has learnt all these rows, and deployed what it learnt."""
+    async with Console(emulator) as console:
+        dataset = await released(console, as_file(pairs))
+    trainer = LLMFinetune(
+        MODEL,
+        dataset,
+        train_config={"epoch": 1, "peft_type": "ALL"},
+        deploy_config=DeployConfig(service_type="Chat"),
+        eval_split_ratio=0,
+        client=client_of(emulator),
+    )
+    return await trainer.arun()
 
 
 Workers = Callable[[], set[int]]

@@ -16,12 +16,8 @@ from starlette.routing import Route
 
 from qianfan.emulator import Emulator
 from qianfan.errors import APIError, QianfanError, ServiceDeployFailedError
-from qianfan.trainer import LLMFinetune
-from qianfan.trainer.configs import DeployConfig
-from tests.emulator.making import released
-from tests.emulator.signing import Console
 
-from .conftest import MODEL, ROWS, as_file, client_of
+from .conftest import MODEL, ROWS, deployed_on
 
 pytestmark = [pytest.mark.anyio, pytest.mark.socket]
 
@@ -84,18 +80,7 @@ def server() -> Iterator[Server]:
 
 
 async def deployed(emulator: Emulator) -> Any:
-    async with Console(emulator) as console:
-        dataset = await released(console, as_file(ROWS[:32]))
-    trainer = LLMFinetune(
-        MODEL,
-        dataset,
-        train_config={"epoch": 1, "peft_type": "ALL"},
-        deploy_config=DeployConfig(service_type="Chat"),
-        eval_split_ratio=0,
-        client=client_of(emulator),
-    )
-    await trainer.arun()
-    return trainer.result[0]["service"]
+    return (await deployed_on(emulator, ROWS[:32])).result[0]["service"]
 
 
 def question(**wishes: Any) -> dict[str, Any]:

@@ -16,11 +16,10 @@ from qianfan.errors import APIError, InvalidArgumentError, TrainJobFailedError
 from qianfan.model import Service
 from qianfan.pipeline import Event
 from qianfan.trainer import LLMFinetune
-from qianfan.trainer.configs import DeployConfig
 from tests.emulator.making import released
 from tests.emulator.signing import Console
 
-from .conftest import MODEL, ROWS, Trained, Workers, as_file, asked, client_of, described
+from .conftest import MODEL, ROWS, Trained, Workers, as_file, asked, client_of, deployed_on, described
 
 pytestmark = pytest.mark.anyio
 
@@ -80,7 +79,7 @@ async def test_a_model_that_stops_responding(workers: Workers) -> None:
     """Whoever waits gets an error, and the next question a new process."""
     with Emulator(activate=False, silence=6.0) as emulator:
         before = workers()
-        service = (await trained_on(emulator, as_file(ROWS[:32]))).result[0]["service"]
+        service = (await deployed_on(emulator, ROWS[:32])).result[0]["service"]
         await service.aexec(asked(ROWS[0][0]))
         for process in workers() - before:
             os.kill(process, signal.SIGSTOP)
@@ -89,26 +88,12 @@ async def test_a_model_that_stops_responding(workers: Workers) -> None:
         assert (await service.aexec(asked(ROWS[0][0])))["result"] == ROWS[0][1]
 
 
-async def trained_on(emulator: Emulator, content: bytes) -> LLMFinetune:
-    async with Console(emulator) as console:
-        dataset = await released(console, content)
-    trainer = LLMFinetune(
-        MODEL,
-        dataset,
-        train_config={"epoch": 1, "peft_type": "ALL"},
-        deploy_config=DeployConfig(service_type="Chat"),
-        eval_split_ratio=0,
-        client=client_of(emulator),
-    )
-    return await trainer.arun()
-
-
 # --- folders ----------------------------------------------------------------------------------------------------------
 
 
 async def test_a_folder_that_was_moved(tmp_path: Path) -> None:
     with Emulator(activate=False, data_dir=tmp_path / "here") as emulator:
-        task = described(await trained_on(emulator, as_file(ROWS[:32])))
+        task = described(await deployed_on(emulator, ROWS[:32]))
         keys = {name: emulator.settings[name.upper()] for name in ("access_key", "secret_key")}
     shutil.move(tmp_path / "here", tmp_path / "there")
     with Emulator(activate=False, data_dir=tmp_path / "there", **keys) as emulator:
@@ -120,7 +105,7 @@ async def test_a_folder_that_was_moved(tmp_path: Path) -> None:
 async def test_a_folder_with_scripted_models(tmp_path: Path) -> None:
     """Nothing answers for them, and their services do not look as if something did."""
     with Emulator(activate=False, data_dir=tmp_path, engine="scripted") as emulator:
-        service = (await trained_on(emulator, as_file(ROWS[:32]))).result[0]["service"]
+        service = (await deployed_on(emulator, ROWS[:32])).result[0]["service"]
         keys = {name: emulator.settings[name.upper()] for name in ("access_key", "secret_key")}
     with Emulator(activate=False, data_dir=tmp_path, **keys) as emulator:
         [kept] = emulator.services.values()
@@ -144,7 +129,7 @@ async def test_a_place_that_cannot_be_written(tmp_path: Path, monkeypatch: pytes
     with Emulator(activate=False, data_dir=tmp_path) as emulator:
         (tmp_path / "training").write_text("a file in the way")
         with pytest.raises(TrainJobFailedError, match="training"):
-            await trained_on(emulator, as_file(ROWS[:32]))
+            await deployed_on(emulator, ROWS[:32])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are others there")

@@ -18,11 +18,10 @@ from qianfan.errors import APIError, TrainJobFailedError
 from qianfan.model import Service
 from qianfan.pipeline import Event
 from qianfan.trainer import LLMFinetune
-from qianfan.trainer.configs import DeployConfig
 from tests.emulator.making import released
 from tests.emulator.signing import Console
 
-from .conftest import MODEL, ROWS, Trained, Workers, as_file, asked, client_of, described
+from .conftest import MODEL, ROWS, Trained, Workers, as_file, asked, client_of, deployed_on, described
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(os.name == "nt", reason="signals are others there")]
 
@@ -191,15 +190,7 @@ async def test_an_emulator_that_starts_again(workers: Workers, tmp_path: Path) -
     async with long_training(workers, data_dir=tmp_path, trainings_at_once=1) as (emulator, dataset):
         async with Console(emulator) as console:
             short = await released(console, as_file(ROWS))
-        done = LLMFinetune(
-            MODEL,
-            short,
-            train_config={"epoch": 1, "peft_type": "ALL"},
-            deploy_config=DeployConfig(service_type="Chat"),
-            eval_split_ratio=0,
-            client=client_of(emulator),
-        )
-        await done.arun()
+        done = await deployed_on(emulator, ROWS)
         before, curve = described(done), emulator.curve(described(done)["taskId"])
         cut_off, waits = Watched(emulator, dataset), Watched(emulator, short, train_config={"epoch": 1})
         async with anyio.create_task_group() as group:
@@ -301,18 +292,7 @@ async def test_many_questions_at_once(trained: Trained) -> None:
 async def test_an_idle_model_leaves_memory(workers: Workers) -> None:
     before = workers()
     with Emulator(activate=False, idle=0.2) as emulator:
-        async with Console(emulator) as console:
-            dataset = await released(console, as_file(ROWS))
-        trainer = LLMFinetune(
-            MODEL,
-            dataset,
-            train_config={"epoch": 1, "peft_type": "ALL"},
-            deploy_config=DeployConfig(service_type="Chat"),
-            eval_split_ratio=0,
-            client=client_of(emulator),
-        )
-        await trainer.arun()
-        service = trainer.result[0]["service"]
+        service = (await deployed_on(emulator, ROWS)).result[0]["service"]
         for _ in range(2):
             assert (await service.aexec(asked(ROWS[0][0])))["result"] == ROWS[0][1]
             while workers() - before:
