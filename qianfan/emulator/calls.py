@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from qianfan._types import JSON
 from qianfan.emulator.account import Account
 from qianfan.emulator.checks import Body
 from qianfan.emulator.records import Model, Service, Task
 from qianfan.emulator.refusals import invalid
-from qianfan.emulator.wire import Request
+from qianfan.emulator.wire import Answer, Request
 from qianfan.emulator.works import Reply
 
 T = TypeVar("T")
@@ -39,6 +40,10 @@ class Call:
     def origin(self) -> str:
         """Where the client reaches this emulator, for links in answers."""
         return self.request.origin
+
+
+Handler: TypeAlias = Callable[[Call], "JSON | Answer"]
+"""Carries out one call while the account is locked: a result, or a whole answer. Raises a refusal."""
 
 
 def reason_of(record: Task | Model | Service) -> dict[str, JSON]:

@@ -1,4 +1,4 @@
-"""Every call the emulator knows, in one table. A new endpoint is a handler and one line here."""
+"""Every call the emulator knows. A new endpoint is a handler and one line in its module's table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from qianfan._types import JSON
-from qianfan.emulator.calls import Call
+from qianfan.emulator.calls import Call, Handler
 from qianfan.emulator.envelopes import Family
 from qianfan.emulator.handlers import (
     datasets,
@@ -23,78 +23,25 @@ from qianfan.emulator.handlers import (
 )
 from qianfan.emulator.handlers.services import MODEL_PATH
 from qianfan.emulator.refusals import Problem, Refused
-from qianfan.emulator.wire import Answer, Request
+from qianfan.emulator.wire import Request
 
-Handler = Callable[[Call], "JSON | Answer"]
 Preparation = Callable[[Call], Awaitable[None]]
 
 CONSOLE_V2: dict[str, dict[str, Handler]] = {
-    "/v2/dataset": {
-        "CreateDataset": datasets_v2.create_dataset,
-        "DescribeDatasets": datasets_v2.describe_datasets,
-        "DeleteDataset": datasets_v2.delete_group,
-        "CreateDatasetVersion": datasets_v2.create_version,
-        "DescribeDatasetVersion": datasets_v2.describe_version,
-        "DescribeDatasetVersions": datasets_v2.describe_versions,
-        "DeleteDatasetVersion": datasets_v2.delete_version,
-        "PublishDatasetVersion": datasets_v2.publish_version,
-        "CreateImportTask": datasets_v2.create_import_task,
-        "DescribeImportTask": datasets_v2.describe_import_task,
-    },
-    "/v2/finetuning": {
-        "CreateFineTuningJob": finetuning_v2.create_job,
-        "CreateFineTuningTask": finetuning_v2.create_task,
-        "DescribeFineTuningJobs": finetuning_v2.describe_jobs,
-        "DescribeFineTuningTasks": finetuning_v2.describe_tasks,
-        "DescribeFineTuningTask": finetuning_v2.describe_task,
-        "StopFineTuningTask": finetuning_v2.stop_task,
-        "DeleteFineTuningTask": finetuning_v2.delete_task,
-        "DeleteFineTuningJob": finetuning_v2.delete_job,
-        "DescribeFineTuningSupportModels": finetuning_v2.describe_support_models,
-    },
-    "/v2/model": {
-        "CreateCustomModelSet": models_v2.create_custom_model_set,
-        "CreateCustomModel": models_v2.create_custom_model,
-        "DescribeModelSet": models_v2.describe_model_set,
-        "DescribeModel": models_v2.describe_model,
-        "DescribeCustomModelSets": models_v2.describe_custom_model_sets,
-        "DeleteModelSet": models_v2.delete_model_set,
-        "DeleteModel": models_v2.delete_model,
-    },
-    "/v2/service": {
-        "CreateService": services_v2.create_service,
-        "DescribeService": services_v2.describe_service,
-        "DescribeServices": services_v2.describe_services,
-        "ModifyService": services_v2.modify_service,
-    },
+    "/v2/dataset": datasets_v2.ACTIONS,
+    "/v2/finetuning": finetuning_v2.ACTIONS,
+    "/v2/model": models_v2.ACTIONS,
+    "/v2/service": services_v2.ACTIONS,
 }
+"""Path -> `Action` -> who carries it out."""
 
-DATA_V1: dict[str, Handler] = {
-    "/wenxinworkshop/dataset/create": datasets_v1.create,
-    "/wenxinworkshop/dataset/import": datasets_v1.import_data,
-    "/wenxinworkshop/dataset/release": datasets_v1.release,
-    "/wenxinworkshop/dataset/info": datasets_v1.info,
-    "/wenxinworkshop/dataset/statusList": datasets_v1.status_list,
-    "/wenxinworkshop/dataset/export": datasets_v1.export,
-    "/wenxinworkshop/dataset/exportRecord": datasets_v1.export_record,
-    "/wenxinworkshop/dataset/importErrorDetail": datasets_v1.import_error_detail,
-    "/wenxinworkshop/dataset/delete": datasets_v1.delete,
-}
+CONSOLE_V1_PREFIX = "/wenxinworkshop"
 
-CONSOLE_V1: dict[str, Handler] = {
-    "/wenxinworkshop/finetune/createTask": finetuning_v1.create_task,
-    "/wenxinworkshop/finetune/createJob": finetuning_v1.create_job,
-    "/wenxinworkshop/finetune/jobDetail": finetuning_v1.job_detail,
-    "/wenxinworkshop/finetune/stopJob": finetuning_v1.stop_job,
-    "/wenxinworkshop/modelrepo/publishTrainModel": models_v1.publish_train_model,
-    "/wenxinworkshop/modelrepo/modelDetail": models_v1.model_detail,
-    "/wenxinworkshop/modelrepo/modelVersionDetail": models_v1.model_version_detail,
-    "/wenxinworkshop/modelrepo/model/batchDelete": models_v1.batch_delete_models,
-    "/wenxinworkshop/modelrepo/model/version/batchDelete": models_v1.batch_delete_versions,
-    "/wenxinworkshop/service/apply": services_v1.apply,
-    "/wenxinworkshop/service/detail": services_v1.detail,
-    "/wenxinworkshop/service/list": services_v1.list_services,
-}
+DATA_V1: dict[str, Handler] = {**datasets_v1.PATHS}
+"""Paths below the prefix that answer in the style of the data part."""
+
+CONSOLE_V1: dict[str, Handler] = {**finetuning_v1.PATHS, **models_v1.PATHS, **services_v1.PATHS}
+"""Paths below the prefix that answer in the style of the other parts."""
 
 INFERENCE_V1: dict[str, Handler] = {
     "chat": inference.chat_v1,
@@ -144,8 +91,9 @@ def route_of(request: Request) -> Route | None:
     if path in INFERENCE_V2:
         return Route(Family.INFERENCE_V2, path.removeprefix("/v2/").replace("/", "."), INFERENCE_V2[path])
     for family, table in ((Family.DATA_V1, DATA_V1), (Family.CONSOLE_V1, CONSOLE_V1)):
-        if path in table:
-            return Route(family, path.rpartition("/")[2], table[path])
+        handler = table.get(path.removeprefix(CONSOLE_V1_PREFIX)) if path.startswith(CONSOLE_V1_PREFIX) else None
+        if handler is not None:
+            return Route(family, path.rpartition("/")[2], handler)
     if path.startswith(MODEL_PATH + "/"):
         return _model_route(path.removeprefix(MODEL_PATH + "/"))
     if path == "/oauth/2.0/token":

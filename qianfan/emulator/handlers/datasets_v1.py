@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qianfan._types import JSON
 from qianfan.emulator.account import Account
-from qianfan.emulator.calls import Call, beijing_time, nano_time
+from qianfan.emulator.calls import Call, Handler, beijing_time, nano_time
 from qianfan.emulator.handlers.datasets import (
     add_dataset,
     add_group,
@@ -236,3 +236,17 @@ def _status(account: Account, dataset: Dataset) -> dict[str, JSON]:
         "characterCount": dataset.characters,
         "modifyTime": beijing_time(dataset.modified),
     }
+
+
+PATHS: dict[str, Handler] = {
+    "/dataset/create": create,
+    "/dataset/import": import_data,
+    "/dataset/release": release,
+    "/dataset/info": info,
+    "/dataset/statusList": status_list,
+    "/dataset/export": export,
+    "/dataset/exportRecord": export_record,
+    "/dataset/importErrorDetail": import_error_detail,
+    "/dataset/delete": delete,
+}
+"""By path."""

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from qianfan._types import JSON
 from qianfan.emulator.account import Account
-from qianfan.emulator.calls import Call, beijing_time, page_of
+from qianfan.emulator.calls import Call, Handler, beijing_time, page_of
 from qianfan.emulator.checks import Body, found
 from qianfan.emulator.handlers.datasets import (
     add_dataset,
@@ -194,3 +194,18 @@ def _version_entry(account: Account, dataset: Dataset) -> dict[str, JSON]:
 
 def _matches(wanted: list[str], value: str) -> bool:
     return not wanted or value in wanted
+
+
+ACTIONS: dict[str, Handler] = {
+    "CreateDataset": create_dataset,
+    "DescribeDatasets": describe_datasets,
+    "DeleteDataset": delete_group,
+    "CreateDatasetVersion": create_version,
+    "DescribeDatasetVersion": describe_version,
+    "DescribeDatasetVersions": describe_versions,
+    "DeleteDatasetVersion": delete_version,
+    "PublishDatasetVersion": publish_version,
+    "CreateImportTask": create_import_task,
+    "DescribeImportTask": describe_import_task,
+}
+"""Of `/v2/dataset`."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from qianfan._types import JSON
 from qianfan.emulator import catalogue
 from qianfan.emulator.account import Account
-from qianfan.emulator.calls import Call, beijing_time
+from qianfan.emulator.calls import Call, Handler, beijing_time
 from qianfan.emulator.checks import Body
 from qianfan.emulator.handlers.datasets import dataset_of
 from qianfan.emulator.handlers.finetuning import (
@@ -145,3 +145,12 @@ def _base_numbers(account: Account, base: Task | None) -> dict[str, JSON]:
 
 def _seconds(start: datetime, end: datetime) -> int:
     return max(0, int((end - start).total_seconds()))
+
+
+PATHS: dict[str, Handler] = {
+    "/finetune/createTask": create_task,
+    "/finetune/createJob": create_job,
+    "/finetune/jobDetail": job_detail,
+    "/finetune/stopJob": stop_job,
+}
+"""By path."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qianfan._types import JSON
 from qianfan.emulator import catalogue
 from qianfan.emulator.account import Account
-from qianfan.emulator.calls import Call, page_of, reason_of, utc_time
+from qianfan.emulator.calls import Call, Handler, page_of, reason_of, utc_time
 from qianfan.emulator.checks import Body
 from qianfan.emulator.handlers.datasets import dataset_of, files_at, scan_ahead
 from qianfan.emulator.handlers.finetuning import (
@@ -206,3 +206,17 @@ def _task_entry(account: Account, task: Task) -> dict[str, JSON]:
         "createDate": utc_time(task.created),
         "finishDate": utc_time(task.finished),
     }
+
+
+ACTIONS: dict[str, Handler] = {
+    "CreateFineTuningJob": create_job,
+    "CreateFineTuningTask": create_task,
+    "DescribeFineTuningJobs": describe_jobs,
+    "DescribeFineTuningTasks": describe_tasks,
+    "DescribeFineTuningTask": describe_task,
+    "StopFineTuningTask": stop_task,
+    "DeleteFineTuningTask": delete_task,
+    "DeleteFineTuningJob": delete_job,
+    "DescribeFineTuningSupportModels": describe_support_models,
+}
+"""Of `/v2/finetuning`."""

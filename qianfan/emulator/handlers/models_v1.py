@@ -5,7 +5,7 @@ from __future__ import annotations
 from qianfan._types import JSON
 from qianfan.emulator import catalogue
 from qianfan.emulator.account import Account
-from qianfan.emulator.calls import Call, reason_of, zoned_time
+from qianfan.emulator.calls import Call, Handler, reason_of, zoned_time
 from qianfan.emulator.checks import Body, found, model_name
 from qianfan.emulator.handlers.finetuning import job_of_task
 from qianfan.emulator.handlers.models import (
@@ -147,3 +147,13 @@ def _source_of(account: Account, task: Task) -> dict[str, JSON]:
         "modelType": 0,
         "templateType": 2000,
     }
+
+
+PATHS: dict[str, Handler] = {
+    "/modelrepo/publishTrainModel": publish_train_model,
+    "/modelrepo/modelDetail": model_detail,
+    "/modelrepo/modelVersionDetail": model_version_detail,
+    "/modelrepo/model/batchDelete": batch_delete_models,
+    "/modelrepo/model/version/batchDelete": batch_delete_versions,
+}
+"""By path."""

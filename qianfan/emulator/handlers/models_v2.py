@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qianfan._types import JSON
-from qianfan.emulator.calls import Call, page_of, reason_of, zoned_time
+from qianfan.emulator.calls import Call, Handler, page_of, reason_of, zoned_time
 from qianfan.emulator.checks import Body, found, model_name
 from qianfan.emulator.handlers.models import (
     add_model,
@@ -125,3 +125,15 @@ def _set_entry(model_set: ModelSet) -> dict[str, JSON]:
         "modifyTime": zoned_time(model_set.modified),
         "modelIds": list(model_set.model_ids),
     }
+
+
+ACTIONS: dict[str, Handler] = {
+    "CreateCustomModelSet": create_custom_model_set,
+    "CreateCustomModel": create_custom_model,
+    "DescribeModelSet": describe_model_set,
+    "DescribeModel": describe_model,
+    "DescribeCustomModelSets": describe_custom_model_sets,
+    "DeleteModelSet": delete_model_set,
+    "DeleteModel": delete_model,
+}
+"""Of `/v2/model`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qianfan._types import JSON
 from qianfan.emulator import catalogue
-from qianfan.emulator.calls import Call, beijing_time, reason_of
+from qianfan.emulator.calls import Call, Handler, beijing_time, reason_of
 from qianfan.emulator.checks import name_of_2_to_20, url_suffix
 from qianfan.emulator.handlers.models import model_of, model_set_of
 from qianfan.emulator.handlers.services import (
@@ -96,3 +96,11 @@ def _list_entry(name: str, url: str, kind: str, state: str) -> dict[str, JSON]:
         "chargeStatus": "OPENED",
         "versionList": [{"trainType": name, "serviceStatus": state}],
     }
+
+
+PATHS: dict[str, Handler] = {
+    "/service/apply": apply,
+    "/service/detail": detail,
+    "/service/list": list_services,
+}
+"""By path."""

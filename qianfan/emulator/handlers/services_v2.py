@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qianfan._types import JSON
 from qianfan.emulator.account import Account
-from qianfan.emulator.calls import Call, page_of, reason_of, utc_time
+from qianfan.emulator.calls import Call, Handler, page_of, reason_of, utc_time
 from qianfan.emulator.checks import Body, name_of_2_to_20, url_suffix
 from qianfan.emulator.handlers.models import model_of, model_set_of
 from qianfan.emulator.handlers.services import add_service, deployable, look_at_service, service_of, url_of
@@ -125,3 +125,12 @@ def _task_model(account: Account, service: Service) -> str:
 def _wanted(body: Body, key: str, value: str) -> bool:
     wanted = body.texts(key)
     return not wanted or value in wanted
+
+
+ACTIONS: dict[str, Handler] = {
+    "CreateService": create_service,
+    "DescribeService": describe_service,
+    "DescribeServices": describe_services,
+    "ModifyService": modify_service,
+}
+"""Of `/v2/service`."""
