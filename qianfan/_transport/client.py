@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Final, TypeAlias, TypeVar
 from urllib.parse import urlsplit
@@ -58,6 +60,9 @@ from qianfan.utils.logging import logger
 Made = TypeVar("Made")
 Content: TypeAlias = bytes | Callable[[], AsyncIterator[bytes]]
 """What to upload: bytes, or a function that makes an iterator over them, called again for each attempt."""
+
+FilePart: TypeAlias = tuple[str, bytes, str]
+"""One file of a form: its name, its content, its media type."""
 
 PURCHASE_DEADLINE: Final = 30.0
 """Seconds in which a purchase is answered, or else it is looked for: shorter than it takes to show up in a listing."""
@@ -157,6 +162,7 @@ class Client:
         path_args: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
+        files: Mapping[str, FilePart] | None = None,
         timeout: float | Unset | None = UNSET,
         retries: RetryPolicy | Unset | None = UNSET,
         request_id: str | None = None,
@@ -164,6 +170,7 @@ class Client:
         """Send a call and return its answer.
 
         path_args: fills the fields of the path. query, headers: sent besides the usual ones, and signed.
+        files: part name -> (file name, content, media type), sent as a form, with the body's fields as further parts.
         timeout: seconds for one attempt, from the connection to the last byte; None waits forever. A PURCHASE has 30
         seconds, unless the settings say less.
         retries: instead of the settings' policy; None tries once. A PURCHASE is tried once, whatever this says.
@@ -174,6 +181,8 @@ class Client:
         """
         how = authentication(self.settings, call.family)
         parts = self._parts(call, body, path_args, query, headers, request_id)
+        if files is not None:
+            parts = _as_form(parts, body, files)
         seconds = self._timeout(call, timeout)
 
         async def send(token: SecretStr | None) -> Reply:
@@ -558,6 +567,11 @@ def _timeouts(seconds: float | None) -> httpx.Timeout:
     return httpx.Timeout(seconds, connect=min(seconds, _CONNECT_TIMEOUT))
 
 
+def _as_form(parts: Parts, fields: JSON, files: Mapping[str, FilePart]) -> Parts:
+    form = httpx.Request("POST", "https://form", data=fields if isinstance(fields, dict) else None, files=files)
+    return replace(parts, content=form.read(), headers={**parts.headers, "content-type": form.headers["content-type"]})
+
+
 async def _once(content: bytes) -> AsyncGenerator[bytes, None]:
     yield content
 
@@ -566,6 +580,8 @@ async def _once(content: bytes) -> AsyncGenerator[bytes, None]:
 
 _lock = threading.Lock()
 _default: Client | None = None
+_varied: OrderedDict[tuple[Settings, frozenset[tuple[str, object]]], Client] = OrderedDict()
+_MOST_VARIED: Final = 64
 
 
 def default_client() -> Client:
@@ -576,3 +592,20 @@ def default_client() -> Client:
         if _default is None or _default.settings != settings:
             _default = Client(settings)
         return _default
+
+
+def client_with(**changes: object) -> Client:
+    """The process-wide client with some settings changed, for example another account's keys.
+
+    The same changes give the same client again, so that its connections are shared; the 64 last ones are kept.
+    """
+    if not changes:
+        return default_client()
+    usual = default_client()
+    key = usual.settings, frozenset(changes.items())
+    with _lock:
+        client = _varied.pop(key, None) or usual.with_settings(**changes)
+        _varied[key] = client
+        if len(_varied) > _MOST_VARIED:
+            _varied.popitem(last=False)
+        return client

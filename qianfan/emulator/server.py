@@ -32,6 +32,7 @@ from qianfan.emulator.opening import (
     polling_intervals,
     prepare,
 )
+from qianfan.emulator.platform import Platform
 from qianfan.emulator.training.options import SCRIPTED, EngineOptions
 from qianfan.errors import InvalidArgumentError, MissingExtraError
 
@@ -55,10 +56,12 @@ class Running:
     """A served emulator.
 
     url: where it listens. settings: what a client needs, by setting name; holds the secret key.
+    platform: what is served, to look at.
     """
 
     url: str
     settings: Mapping[str, Any] = field(repr=False)
+    platform: Platform = field(repr=False)
     _server: uvicorn.Server = field(repr=False)
 
     def stop(self) -> None:
@@ -105,7 +108,7 @@ def serve(
             server = make_server(opened.platform, grace=_GRACE)
             # Answers that are being made break off with an error of theirs, before the server loses patience.
             server.on_end = opened.account.works.close
-            running = _described(listener, pace, options, keys, server)
+            running = _described(listener, pace, options, keys, server, opened.platform)
             if ready is not None:
                 server.on_start = partial(ready, running)
             for line in _greeting(running, options, keys):
@@ -144,7 +147,7 @@ def running(
             thread.start()
             started.wait()
             try:
-                yield _described(listener, pace, options, keys, server)
+                yield _described(listener, pace, options, keys, server, opened.platform)
             finally:
                 server.should_exit = True
                 thread.join()
@@ -196,7 +199,12 @@ def _listening(host: str, port: int, *, allow_remote: bool) -> Generator[socket.
 
 
 def _described(
-    listener: socket.socket, pace: str | float, options: EngineOptions, keys: Keys | None, server: uvicorn.Server
+    listener: socket.socket,
+    pace: str | float,
+    options: EngineOptions,
+    keys: Keys | None,
+    server: uvicorn.Server,
+    platform: Platform,
 ) -> Running:
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -204,7 +212,7 @@ def _described(
     settings: dict[str, Any] = {"ACCESS_KEY": access_key, "SECRET_KEY": secret_key, "BOS_BUCKET": BUCKET}
     for name in ("BASE_URL", "CONSOLE_API_BASE_URL", "IAM_BASE_URL", "BOS_BASE_URL"):
         settings[name] = url
-    return Running(url, MappingProxyType(settings | polling_intervals(pace, options)), server)
+    return Running(url, MappingProxyType(settings | polling_intervals(pace, options)), platform, server)
 
 
 def _greeting(running: Running, options: EngineOptions, keys: Keys | None) -> list[str]:

@@ -9,6 +9,7 @@ __all__ = [
     "ChatCompletion",
     "Completion",
     "Embedding",
+    "FineTune",
     "Platform",
     "QfMessages",
     "QfResponse",
@@ -18,6 +19,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from qianfan.resources.bos import BosPath
+    from qianfan.resources.console.finetune import FineTune
     from qianfan.resources.llm import ChatCompletion, Completion, Embedding, Text2Image
     from qianfan.resources.messages import QfMessages, QfResponse, QfRole
     from qianfan.resources.platform import Platform
@@ -27,6 +29,7 @@ else:
         __name__,
         {
             "qianfan.resources.bos": ["BosPath"],
+            "qianfan.resources.console.finetune": ["FineTune"],
             "qianfan.resources.llm": ["ChatCompletion", "Completion", "Embedding", "Text2Image"],
             "qianfan.resources.messages": ["QfMessages", "QfResponse", "QfRole"],
             "qianfan.resources.platform": ["Platform"],

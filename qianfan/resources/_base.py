@@ -7,6 +7,7 @@ or creates something that costs. Raw JSON goes no further than this folder.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import pydantic
@@ -22,7 +23,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from qianfan._transport import Call, Client, Creates, Family, Reply, Safety
-from qianfan._types import JSON, UNSET
+from qianfan._types import JSON, UNSET, Unset
 from qianfan.errors import RequestError
 
 Answer = TypeVar("Answer", bound="WireModel")
@@ -69,14 +70,43 @@ class WireModel(BaseModel):
         return str(extra.get("errMessage") or extra.get("errMsg") or extra.get("failReason") or "")
 
 
+@dataclass(frozen=True)
+class Options:
+    """What varies from one call to the next.
+
+    retries: changes to the settings' retry policy, by the names of its fields; timeout: seconds for one attempt.
+    """
+
+    retries: Mapping[str, Any] = field(default_factory=dict)
+    timeout: float | Unset | None = UNSET
+
+
 class Resource:
-    """One area of the platform's API. Methods talk; constructors do not."""
+    """One area of the platform's API. Methods talk; constructors do not.
 
-    def __init__(self, client: Client) -> None:
+    options: for every call of this object. note: told each call with its body and the answer.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        options: Options | None = None,
+        note: Callable[[Call, Mapping[str, Any], Reply], object] | None = None,
+    ) -> None:
         self._client = client
+        self._options = options or Options()
+        self._note = note
 
-    async def _send(self, call: Call, body: Mapping[str, Any] | None = None) -> Reply:
-        return await self._client.call(call, dict(without_none(body or {})))
+    async def _send(self, call: Call, body: Mapping[str, Any] | None = None, **how: Any) -> Reply:
+        """Send a call without the fields that are None. how: `headers`, `query`, `files`, as of `Client.call`."""
+        fields = dict(without_none(body or {}))
+        changes = self._options.retries
+        retries = self._client.retry_policy(call).model_copy(update=dict(changes)) if changes else UNSET
+        reply = await self._client.call(call, fields, timeout=self._options.timeout, retries=retries, **how)
+        if self._note is not None:
+            self._note(call, fields, reply)
+        return reply
 
     async def _ask(self, call: Call, body: Mapping[str, Any] | None, answer: type[Answer]) -> Answer:
         """Send a call and read its result as a model. Raises RequestError when the answer lacks what it must hold."""

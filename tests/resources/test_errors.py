@@ -126,7 +126,7 @@ CREATIONS: list[tuple[str, Ask, str]] = [
         lambda platform: platform.finetune_v1.create_job(name="n", base_train_type="b", train_type="t"),
         "id",
     ),
-    ("createJob", lambda platform: platform.finetune_v1.create_task(job_number=1), "id"),
+    ("createJob", lambda platform: platform.finetune_v1.create_task({"taskId": 1}), "id"),
     (
         "service/apply",
         lambda platform: platform.services_v1.apply(model_id=1, model_version_id=2, name="n", uri="u"),

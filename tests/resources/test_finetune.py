@@ -187,14 +187,16 @@ async def test_the_first_generation_and_its_numbers(platform: Platform, emulator
     job = await tune.create_job(name="old one", base_train_type=MODEL, train_type=MODEL)
     assert emulator.jobs[job.uuid].number == job.id
     run = await tune.create_task(
-        job_number=job.id,
-        baseTrainType=MODEL,
-        trainType=MODEL,
-        trainMode="SFT",
-        peftType="LoRA",
-        trainConfig={"epoch": 1, "learningRate": 0.0003},
-        trainset=[{"type": 1, "id": 111}],
-        trainsetRate=20,
+        {
+            "taskId": job.id,
+            "baseTrainType": MODEL,
+            "trainType": MODEL,
+            "trainMode": "SFT",
+            "peftType": "LoRA",
+            "trainConfig": {"epoch": 1, "learningRate": 0.0003},
+            "trainset": [{"type": 1, "id": 111}],
+            "trainsetRate": 20,
+        }
     )
     detail = await tune.describe_task(job.id, run.id)
     assert (detail.id, detail.task_id, detail.task_name) == (run.id, job.id, "old one")

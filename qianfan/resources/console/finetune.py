@@ -1,7 +1,7 @@
 """Fine-tuning: jobs hold tasks, and a task is one training run.
 
 `FineTuning` speaks V2, all nine actions. `FineTuningV1` speaks the frozen first generation, which says task for a job
-and job for a task; the words are put right here and nowhere else.
+and job for a task; the words are put right here and nowhere else. `FineTune` has the documented names of both.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 from qianfan._transport import Safety
 from qianfan.resources._base import Page, Resource, odd_answer, read, v1, v2, walk
+from qianfan.resources._documented import documented
 from qianfan.resources.console.consts import TrainMode
 from qianfan.resources.schemas import (
     Job,
@@ -51,11 +52,12 @@ class FineTuning(Resource):
         *,
         job_id: str,
         parameter_scale: str | None,
-        hyper_parameters: Mapping[str, Any],
-        dataset_config: Mapping[str, Any],
+        hyper_parameters: Mapping[str, Any] | None = None,
+        dataset_config: Mapping[str, Any] | None = None,
         corpus_config: Mapping[str, Any] | None = None,
         increment_task_id: str | None = None,
         increment_checkpoint_step: int | None = None,
+        model_config: Mapping[str, Any] | None = None,
         resource_config: Mapping[str, Any] | None = None,
         extras: Mapping[str, Any] | None = None,
     ) -> TaskCreated:
@@ -66,11 +68,12 @@ class FineTuning(Resource):
         body = {
             "jobId": job_id,
             "parameterScale": parameter_scale,
-            "hyperParameterConfig": dict(hyper_parameters),
-            "datasetConfig": dict(dataset_config),
+            "hyperParameterConfig": dict(hyper_parameters or {}),
+            "datasetConfig": dict(dataset_config) if dataset_config is not None else None,
             "corpusConfig": corpus_config,
             "incrementTaskId": increment_task_id,
             "incrementCheckpointStep": increment_checkpoint_step if increment_task_id else None,
+            "modelConfig": model_config,
             "resourceConfig": resource_config,
             **(extras or {}),
         }
@@ -145,9 +148,9 @@ class FineTuningV1(Resource):
         body = {"name": name, "baseTrainType": base_train_type, "trainType": train_type, "description": description}
         return await self._ask(V1_CREATE_SERIES, body, SeriesCreatedV1)
 
-    async def create_task(self, *, job_number: int, **fields: Any) -> RunCreatedV1:
-        """Start a training run (on the wire: createJob). fields: the wire's own, such as trainConfig and trainset."""
-        return await self._ask(V1_CREATE_RUN, {"taskId": job_number, **fields}, RunCreatedV1)
+    async def create_task(self, run: Mapping[str, Any]) -> RunCreatedV1:
+        """Start a training run (on the wire: createJob). run: the wire's body: `taskId`, `trainConfig`, `trainset`, …"""
+        return await self._ask(V1_CREATE_RUN, run, RunCreatedV1)
 
     async def describe_task(self, job_number: int, task_number: int) -> RunDetailV1:
         """How a training run stands (on the wire: jobDetail)."""
@@ -156,3 +159,31 @@ class FineTuningV1(Resource):
     async def stop_task(self, job_number: int, task_number: int) -> bool:
         """Stop a training run (on the wire: stopJob)."""
         return await self._do(V1_STOP_RUN, {"taskId": job_number, "jobId": task_number})
+
+
+class FineTune:
+    """Fine-tuning under its documented names: V1 here, V2 in `FineTune.V2`; each method also as `a…` to await."""
+
+    create_task, acreate_task = documented(FineTuningV1.create_job, "name base_train_type train_type description")
+    create_job, acreate_job = documented(FineTuningV1.create_task, "job=run")
+    get_job, aget_job = documented(FineTuningV1.describe_task, "task_id=job_number job_id=task_number")
+    stop_job, astop_job = documented(FineTuningV1.stop_task, "task_id=job_number job_id=task_number")
+
+    class V2:
+        """The second generation, where a job holds tasks."""
+
+        create_job, acreate_job = documented(FineTuning.create_job, "name model train_mode description")
+        create_task, acreate_task = documented(
+            FineTuning.create_task,
+            "job_id params_scale=parameter_scale hyper_params=hyper_parameters dataset_config increment_task_id"
+            " increment_checkpoint_step model_config resource_config corpus_config",
+        )
+        job_list, ajob_list = documented(
+            FineTuning.describe_jobs, "train_model=train_mode marker max_keys page_reverse model"
+        )
+        task_list, atask_list = documented(FineTuning.describe_tasks, "job_id marker max_keys page_reverse")
+        task_detail, atask_detail = documented(FineTuning.describe_task, "task_id")
+        stop_task, astop_task = documented(FineTuning.stop_task, "task_id")
+        delete_task, adelete_task = documented(FineTuning.delete_task, "task_id")
+        delete_job, adelete_job = documented(FineTuning.delete_job, "job_id")
+        supported_models, asupported_models = documented(FineTuning.supported_models)
