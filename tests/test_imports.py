@@ -64,6 +64,7 @@ DOCUMENTED = {
     "qianfan.trainer.post_pretrain": ["PostPreTrain"],
     "qianfan.trainer.trainer": ["Trainer"],
     "qianfan.utils": ["enable_log", "disable_log"],
+    "qianfan.utils.bos_uploader": ["BosHelper", "is_valid_bos_path", "parse_bos_path"],
     "qianfan.utils.logging": ["enable_log", "disable_log"],
 }  # fmt: skip
 

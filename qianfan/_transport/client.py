@@ -6,6 +6,7 @@ has the connection, `wire` reads the answer, and a `RetryPolicy` decides whether
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 from collections import OrderedDict
@@ -258,11 +259,13 @@ class Client:
         *,
         size: int | None = None,
         content_type: str = "application/octet-stream",
+        query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         region: str | None = None,
     ) -> Reply:
         """Store an object under a key, replacing what is there.
 
+        query: `partNumber` and `uploadId` make it a part of an upload instead.
         size: bytes, needed when the content is a function; nothing is held in memory then but the piece on its way.
         headers: for example `x-bce-meta-...`. Raises InvalidArgumentError when the content has another size.
         """
@@ -272,12 +275,37 @@ class Client:
         if isinstance(content, bytes) and size not in (None, length):
             raise InvalidArgumentError(f"put_object: size={size} but the content has {length} bytes")
         sent = {"content-type": content_type, **(headers or {}), "content-length": str(length)}
-        parts = objects.object_parts(self.settings, objects.PUT, bucket, key, headers=sent, region=region)
+        parts = objects.object_parts(self.settings, objects.PUT, bucket, key, query=query, headers=sent, region=region)
 
         def upload() -> Upload:
             return Upload(objects.PUT.name, _once(content) if isinstance(content, bytes) else content(), length)
 
         return await self._object_call(objects.PUT, parts, upload)
+
+    async def object_call(
+        self,
+        call: Call,
+        bucket: str,
+        key: str | None = None,
+        *,
+        body: JSON = None,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        region: str | None = None,
+    ) -> Reply:
+        """Any other request about an object, or about a bucket when there is no key. body: sent as JSON."""
+        content = None if body is None else json.dumps(body).encode()
+        length = {} if call.method in ("GET", "HEAD") else {"content-length": str(len(content or b""))}
+        sent = {**length, **({"content-type": "application/json"} if content else {}), **(headers or {})}
+        if key is None:
+            parts = objects.bucket_parts(
+                self.settings, call, bucket, query=query, headers=sent, content=content, region=region
+            )
+        else:
+            parts = objects.object_parts(
+                self.settings, call, bucket, key, query=query, headers=sent, content=content, region=region
+            )
+        return await self._object_call(call, parts)
 
     async def head_object(self, bucket: str, key: str, *, region: str | None = None) -> Reply:
         """An object's headers. Raises APIError with `http_status` 404 if there is none."""
@@ -321,7 +349,7 @@ class Client:
 
         async def attempt() -> Reply:
             async with gate, AsyncExitStack() as stack:
-                body = await stack.enter_async_context(upload()) if upload is not None else None
+                body = await stack.enter_async_context(upload()) if upload is not None else parts.content
                 incoming = await self._open(pool, call, parts, how, None, self._timeout(call), body)
                 stack.push_async_callback(incoming.aclose)
                 return self._understood(call, how, incoming, await incoming.whole())

@@ -28,12 +28,29 @@ def object_parts(
     bucket: str,
     key: str,
     *,
+    query: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
+    content: bytes | None = None,
     region: str | None = None,
 ) -> Parts:
     """A request about one object. Raises InvalidArgumentError for a bucket or key that cannot exist."""
     base_url, path = address_of(settings, bucket, key, region)
-    return Parts(call.method, base_url, path, (), checked_headers(headers or {}))
+    return Parts(call.method, base_url, path, tuple((query or {}).items()), checked_headers(headers or {}), content)
+
+
+def bucket_parts(
+    settings: Settings,
+    call: Call,
+    bucket: str,
+    *,
+    query: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+    content: bytes | None = None,
+    region: str | None = None,
+) -> Parts:
+    """A request about a bucket; with an empty name, about all of them."""
+    base_url, path = address_of_bucket(settings, bucket, region)
+    return Parts(call.method, base_url, path, tuple((query or {}).items()), checked_headers(headers or {}), content)
 
 
 def address_of(settings: Settings, bucket: str, key: str, region: str | None = None) -> tuple[str, str]:
@@ -41,15 +58,22 @@ def address_of(settings: Settings, bucket: str, key: str, region: str | None = N
 
     With `bos_base_url` set the bucket goes into the path, since a name in front of that host would not resolve.
     """
-    if not _BUCKET.fullmatch(bucket):
+    if not bucket:
+        raise InvalidArgumentError("an object needs the name of its bucket")
+    base_url, folder = address_of_bucket(settings, bucket, region)
+    return base_url, f"{folder.removesuffix('/')}/{encode_path(_checked_key(key))}"
+
+
+def address_of_bucket(settings: Settings, bucket: str, region: str | None = None) -> tuple[str, str]:
+    """Base address and path of a bucket, or of the storage itself when the name is empty."""
+    if bucket and not _BUCKET.fullmatch(bucket):
         raise InvalidArgumentError(f"bucket {bucket!r} must be 3 to 63 of a-z, 0-9 and -, with neither end a -")
-    path = f"/{encode_path(_checked_key(key))}"
     if settings.bos_base_url is not None:
-        return settings.bos_base_url, f"/{bucket}{path}"
+        return settings.bos_base_url, f"/{bucket}"
     region = region or settings.bos_host_region
     if not re.fullmatch(r"[a-z0-9-]+", region):
         raise InvalidArgumentError(f"region {region!r} must be a short name such as 'bj'")
-    return f"https://{bucket}.{region}.bcebos.com", path
+    return f"https://{bucket + '.' if bucket else ''}{region}.bcebos.com", "/"
 
 
 def _checked_key(key: str) -> str:

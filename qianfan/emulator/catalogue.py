@@ -35,8 +35,13 @@ _SCALE_WORDS = {
 @cache
 def support_models() -> list[dict[str, JSON]]:
     """The answer of DescribeFineTuningSupportModels. Not to be changed."""
-    models: list[dict[str, JSON]] = json.loads((DATA / "support_models.json").read_text("utf-8"))
+    models: list[dict[str, JSON]] = json.loads((DATA / "support_models.json").read_text("utf-8"), object_hook=_described)
     return models
+
+
+def _described(entry: dict[str, JSON]) -> dict[str, JSON]:
+    """The platform describes each hyper-parameter in words, and clients in use read them; ours has their names only."""
+    return {"description": entry["name"], **entry} if "checkType" in entry else entry
 
 
 @cache
