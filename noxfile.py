@@ -22,6 +22,8 @@ CORE = [
 """What is checked on the oldest and the newest Python at every change."""
 SIDE_BY_SIDE = ["-n", "2", "--dist", "worksteal"]
 """Two processes run the tests; `-- -n 0` runs them in one, for a debugger."""
+OLDER_SDK = ["qianfan[dataset_base]==0.4.12.3", "python-dateutil"]
+"""The last release of what this package follows, with what it forgets to ask for."""
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
 """Nothing is downloaded, and small models compute on one thread, which is faster than two for them."""
 
@@ -114,6 +116,17 @@ def hf(session: nox.Session) -> None:
     session.install("-q", "torch==2.13.0")
     session.install("-q", "-e", ".[all,train]", *nox.project.dependency_groups(PROJECT, "test"))
     session.run("pytest", "tests/engines/hf", *session.posargs, env=OFFLINE)
+
+
+@nox.session
+def older(session: nox.Session) -> None:
+    """Point the SDK that came before this one at the emulator, in an environment of its own."""
+    install(session, "test")
+    place = Path(session.create_tmp(), "older").absolute()
+    session.run("python", "-m", "venv", str(place), silent=True)
+    python = str(place / "bin" / "python")
+    session.run(python, "-m", "pip", "install", "-q", *OLDER_SDK)
+    session.run("pytest", "tests/older", *session.posargs, env={"QIANFAN_OLDER_PYTHON": python})
 
 
 @nox.session

@@ -197,10 +197,12 @@ class Bos:
         """
         beside, size = anyio.Path(path.with_name(path.name + ".part")), 0
         try:
-            async with self._client.get_object(at.bucket, at.key, region=region) as chunks:
-                async with await anyio.open_file(beside, "wb") as file:
-                    async for chunk in chunks:
-                        size += await file.write(chunk)
+            async with (
+                self._client.get_object(at.bucket, at.key, region=region) as chunks,
+                await anyio.open_file(beside, "wb") as file,
+            ):
+                async for chunk in chunks:
+                    size += await file.write(chunk)
             await beside.replace(path)
         finally:
             with anyio.CancelScope(shield=True):
