@@ -122,6 +122,10 @@ class Settings(BaseModel):
     """A ready-made bearer token or API key for V2 inference."""
     app_id: Text = None
     """Application id, sent as `appid` with V2 inference."""
+    access_code: Token = None
+    """Access code of a private deployment, used with `enable_private`."""
+    enable_private: bool = False
+    """Talk to a private deployment at `base_url`: by its access code, by `ak` and `sk` as a signature, or without."""
     no_auth: bool = False
     """Send inference requests without credentials, for a gateway that adds them."""
 
@@ -184,11 +188,23 @@ class Settings(BaseModel):
 
     # how much at once
     qps_limit: float = Field(default=0.0, ge=0)
-    """Inference requests per second; 0: no limit."""
+    """Inference requests per second, for each model; 0: no limit. Together with `rpm_limit`, both hold."""
     rpm_limit: float = Field(default=0.0, ge=0)
-    """Inference requests per minute; 0: no limit. Not together with `qps_limit`."""
+    """Inference requests per minute, for each model; 0: no limit."""
     tpm_limit: int = Field(default=0, ge=0)
-    """Tokens per minute; 0: no limit. Read and kept, not enforced yet."""
+    """Tokens per minute, asked and answered, for each model; 0: no limit."""
+    limiter_buffer_ratio: float = Field(default=0.0, ge=0, lt=1)
+    """Part of every limit, the user's or the platform's, that is left unused."""
+    limiter_disabled: bool = False
+    """Neither keep to limits nor learn those that the platform tells."""
+    limiter_group: Text = None
+    """Name under which all calls share one budget, instead of one budget for each account and model."""
+    limiter_timeout: PositiveSeconds | None = None
+    """Seconds that a call waits for its turn at most; None: as long as it takes."""
+    limiter_redis_url: Secret = None
+    """`redis://…` of a server over which several processes share their budgets; needs the extra `redis`."""
+    limiter_redis_required: bool = False
+    """Refuse calls while that server cannot be reached, instead of limiting each process by itself."""
     max_requests_in_flight: int = Field(default=4, ge=1)
     """Requests on their way at once, per event loop; more wait in line."""
     max_streams: int = Field(default=32, ge=1)
@@ -213,6 +229,7 @@ class Settings(BaseModel):
     etl_status_polling_interval: Seconds = 2.0
     train_status_polling_interval: Seconds = 30.0
     model_publish_status_polling_interval: Seconds = 30.0
+    model_comp_status_polling_interval: Seconds = 15.0
     batch_run_status_polling_interval: Seconds = 30.0
     deploy_status_polling_interval: Seconds = 30.0
     evaluation_online_polling_interval: Seconds = 30.0
@@ -236,8 +253,6 @@ class Settings(BaseModel):
             given: Mapping[str, Any] = data if isinstance(data, Mapping) else {}
             problems = [_problem(error, given, sources) for error in errors.errors(include_url=False)]
         else:
-            if made.qps_limit and made.rpm_limit:
-                raise ConfigurationError("qps_limit and rpm_limit cannot both be set: choose one, set the other to 0")
             return made
         raise ConfigurationError("; ".join(problems)) from None
 
@@ -278,7 +293,9 @@ class Settings(BaseModel):
 
 
 FIELDS: Final = frozenset(Settings.model_fields)
-_SECRETS: Final = frozenset({"access_key", "secret_key", "ak", "sk", "access_token", "bearer_token"})
+_SECRETS: Final = frozenset(
+    {"access_key", "secret_key", "ak", "sk", "access_token", "bearer_token", "access_code", "limiter_redis_url"}
+)
 _BY_COMPACT_NAME: Final = {name.replace("_", ""): name for name in Settings.model_fields}
 
 

@@ -17,11 +17,15 @@ QianfanError
 │   ├── ConfigurationError        a setting has a wrong value or no value
 │   │   └── MissingCredentialsError
 │   ├── ValidationError           rows or hyper-parameters break the platform's rules; all problems listed
+│   ├── TrainerFileError          a file holds no trainer or pipeline that this version can read
 │   └── PipelineError             a graph of actions that cannot run
 │       └── PipelineChanged       a run is gone on with by other actions or parameters than it began with
 ├── InternalError                 a remote piece of work ended badly, or a state that should not exist
 │   ├── TrainJobFailedError       training ended as Failed or Stopped
 │   ├── ModelPublishFailedError   publishing ended as Fail
+│   ├── ModelCompressFailedError  a compression ended as failed, or was stopped
+│   ├── BatchInferenceFailedError an offline batch inference ended as Failed or Expired, or was stopped
+│   ├── EvaluationFailedError     an evaluation on the platform came to no result
 │   ├── ServiceDeployFailedError  a deployment ended in another state than Serving
 │   ├── DatasetImportError        the platform could not import the data
 │   ├── DatasetReleaseError       the platform could not release the dataset
@@ -208,6 +212,15 @@ class ValidationError(InvalidArgumentError):
         super().__init__("\n".join(lines))
 
 
+class TrainerFileError(InvalidArgumentError):
+    """A file holds no trainer or pipeline that this version can read. file: its path. place: where in it, or empty."""
+
+    def __init__(self, why: str, *, file: str, place: str = "") -> None:
+        self.file = file
+        self.place = place
+        super().__init__(f"{file!r}{f', {place}' if place else ''}: {why}")
+
+
 class PipelineError(InvalidArgumentError):
     """A graph of actions cannot run: a need without a source, two candidates, a circle, a repeated id."""
 
@@ -245,6 +258,48 @@ class ModelPublishFailedError(InternalError):
     def __init__(self, message: str, *, model_id: str | None = None, status: str = "") -> None:
         self.model_id = model_id
         self.status = status
+        super().__init__(message)
+
+
+class BatchInferenceFailedError(InternalError):
+    """An offline batch inference ended as Failed or Expired, or was stopped from elsewhere.
+
+    task_id: the platform's id; status: the final status; reason: the server's own words, if any.
+    """
+
+    def __init__(self, message: str, *, task_id: str | None = None, status: str = "", reason: str = "") -> None:
+        self.task_id = task_id
+        self.status = status
+        self.reason = reason
+        super().__init__(message)
+
+
+class EvaluationFailedError(InternalError):
+    """An evaluation on the platform ended without a result for any model, or was stopped from elsewhere.
+
+    evaluation_id: the platform's id; status: the final status; reason: the server's own words, if any.
+    """
+
+    def __init__(self, message: str, *, evaluation_id: str | None = None, status: str = "", reason: str = "") -> None:
+        self.evaluation_id = evaluation_id
+        self.status = status
+        self.reason = reason
+        super().__init__(message)
+
+
+class ModelCompressFailedError(InternalError):
+    """A compression ended as failed, or was stopped from elsewhere.
+
+    model_id: what was to be compressed; task_id: the compression; reason: the server's own words, if any.
+    """
+
+    def __init__(
+        self, message: str, *, model_id: str | None = None, task_id: str | None = None, status: str = "", reason: str = ""
+    ) -> None:
+        self.model_id = model_id
+        self.task_id = task_id
+        self.status = status
+        self.reason = reason
         super().__init__(message)
 
 

@@ -9,17 +9,18 @@ many callers wait, one of them fetches.
 
 from __future__ import annotations
 
+import os
 import threading
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final, TypeAlias
 
-import anyio
-from anyio.lowlevel import RunVar
 from pydantic import SecretStr
 
 from qianfan._auth.iam import IamCredentials
+from qianfan._bell import Bell
 from qianfan._types import JSON
 from qianfan.errors import QianfanError, RequestError
 from qianfan.utils.logging import logger
@@ -29,6 +30,8 @@ _SPENT: Final = 0.9
 _PATIENCE: Final = timedelta(seconds=60)
 """How long an ageing but valid token is used before the next try, when a fresh one could not be fetched."""
 _OAUTH_LIFETIME: Final = 2592000
+_LONGEST_LIFETIME: Final = 10.0 * 365 * 86400
+_MOST_REFUSED: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,11 @@ class OAuthSource:
     ak: SecretStr
     sk: SecretStr
 
+    @property
+    def account(self) -> str:
+        """Whose tokens they are."""
+        return self.ak.get_secret_value()
+
     def flow(self, now: datetime) -> TokenFlow:
         """now: when the request leaves; the lifetime counts from here."""
         answer = yield TokenRequest(
@@ -88,6 +96,11 @@ class BearerSource:
     lifetime: int
     """Seconds to ask for, 300 to 2592000."""
 
+    @property
+    def account(self) -> str:
+        """Whose tokens they are."""
+        return self.credentials.access_key
+
     def flow(self, now: datetime) -> TokenFlow:
         """now: when the request leaves; the lifetime counts from here."""
         answer = yield TokenRequest(
@@ -98,6 +111,8 @@ class BearerSource:
             (("expireInSeconds", str(self.lifetime)),),
             signer=self.credentials,
         )
+        if answer.get("status") == "disable":
+            raise RequestError("the bearer token that was fetched is a disabled one; look at the account's API keys")
         # The server's two times are subtracted from each other, so that its clock need not agree with ours.
         ends = _moment(answer.get("expireTime"))
         begins = _moment(answer.get("createTime")) or now
@@ -113,11 +128,19 @@ def _token(answer: dict[str, Any], name: str, now: datetime, lifetime: float) ->
     value = answer.get(name)
     if not isinstance(value, str) or not value:
         raise RequestError(f"the answer to a request for a token holds no {name!r}")
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise RequestError(f"the answer to a request for a token holds a {name!r} that cannot be sent in a header")
+    lifetime = min(lifetime, _LONGEST_LIFETIME)
     return Token(SecretStr(value), now + timedelta(seconds=_SPENT * lifetime), now + timedelta(seconds=lifetime))
 
 
 def _seconds(value: object) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and value > 0 else None
+    """A number of seconds, also as text; None for anything that is none."""
+    try:
+        seconds = float(value) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else 0.0
+    except (ValueError, OverflowError):
+        return None
+    return seconds if seconds > 0 else None
 
 
 def _moment(value: object) -> datetime | None:
@@ -131,26 +154,26 @@ def _moment(value: object) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
-@dataclass(eq=False)
 class _Flight:
-    """One fetch at a time for one source in one event loop."""
+    """One fetch for one source, and who waits for it."""
 
-    lock: anyio.Lock = field(default_factory=anyio.Lock)
-    failures: int = 0
-    error: QianfanError | None = None
+    def __init__(self) -> None:
+        self.bells: list[Bell] = []
+        self.error: QianfanError | None = None
 
 
 class TokenStore:
     """Tokens by source, shared by every client of the process.
 
-    Several event loops in several threads may use it: what it keeps is guarded by a lock, waiting is per event loop.
-    Two loops may fetch at the same moment; both tokens work and the later one is kept.
+    Several event loops in several threads may use it: however many ask for a token, one of them fetches, and the
+    others wait, each on its own loop.
     """
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._tokens: dict[TokenSource, Token] = {}
-        self._flights: RunVar[dict[TokenSource, _Flight]] = RunVar("qianfan_token_flights")
+        self._flights: dict[TokenSource, _Flight] = {}
+        self._refused: OrderedDict[SecretStr, None] = OrderedDict()
 
     async def token(
         self,
@@ -167,41 +190,66 @@ class TokenStore:
         Those who waited while a fetch failed get the same error; a cancelled fetch leaves its turn to the next.
         """
         self._forget(source, refused)
-        if (kept := self._fresh(source, now())) is not None:
-            return kept
-        flight = self._flight(source)
-        failures = flight.failures
-        async with flight.lock:
-            if (kept := self._fresh(source, now())) is not None:
-                return kept
-            if flight.error is not None and flight.failures != failures:
+        while True:
+            bell = Bell()
+            with self._guard:
+                token = self._tokens.get(source)
+                if token is not None and now() < token.refresh_at:
+                    return token
+                flight = self._flights.get(source)
+                leads = flight is None
+                if flight is None:
+                    flight = self._flights[source] = _Flight()
+                else:
+                    flight.bells.append(bell)
+            if leads:
+                return await self._fetch(source, drive, now, flight)
+            await bell.wait()
+            if flight.error is not None:
                 raise flight.error
-            try:
-                token = await drive(source.flow(now()))
-            except QianfanError as error:
-                if (ageing := self._ageing(source, now())) is not None:
-                    logger.warning("could not fetch a new token, using the old one: %s", error)
-                    return ageing
-                flight.failures += 1
-                flight.error = error
-                raise
-            self._keep(source, token)
-            return token
 
-    def _keep(self, source: TokenSource, token: Token) -> None:
+    def was_refused(self, given: SecretStr) -> bool:
+        """Whether the platform once refused this ready-made token, so that it need not be tried again."""
         with self._guard:
-            self._tokens[source] = token
+            return given in self._refused
+
+    def refuse(self, given: SecretStr) -> None:
+        """Note that the platform refused a ready-made token."""
+        with self._guard:
+            self._refused[given] = None
+            if len(self._refused) > _MOST_REFUSED:
+                self._refused.popitem(last=False)
+
+    async def _fetch(
+        self,
+        source: TokenSource,
+        drive: Callable[[TokenFlow], Awaitable[Token]],
+        now: Callable[[], datetime],
+        flight: _Flight,
+    ) -> Token:
+        try:
+            token = await drive(source.flow(now()))
+            with self._guard:
+                self._tokens[source] = token
+            return token
+        except QianfanError as error:
+            if (ageing := self._ageing(source, now())) is not None:
+                logger.warning("could not fetch a new token, using the old one: %s", error)
+                return ageing
+            flight.error = error
+            raise
+        finally:
+            with self._guard:
+                if self._flights.get(source) is flight:
+                    del self._flights[source]
+            for bell in flight.bells:
+                bell.ring()
 
     def _forget(self, source: TokenSource, refused: SecretStr | None) -> None:
         with self._guard:
             token = self._tokens.get(source)
             if token is not None and token.value == refused:
                 del self._tokens[source]
-
-    def _fresh(self, source: TokenSource, now: datetime) -> Token | None:
-        with self._guard:
-            token = self._tokens.get(source)
-        return token if token is not None and now < token.refresh_at else None
 
     def _ageing(self, source: TokenSource, now: datetime) -> Token | None:
         """A token past its refresh time that still works, with a new refresh time."""
@@ -212,13 +260,13 @@ class TokenStore:
             self._tokens[source] = renewed = replace(token, refresh_at=min(now + _PATIENCE, token.expires_at))
             return renewed
 
-    def _flight(self, source: TokenSource) -> _Flight:
-        flights = self._flights.get(None)
-        if flights is None:
-            flights = {}
-            self._flights.set(flights)
-        return flights.setdefault(source, _Flight())
+    def after_fork(self) -> None:
+        """In a forked child, nobody goes on with the fetches of the parent."""
+        self._guard = threading.Lock()
+        self._flights = {}
 
 
 SHARED_TOKENS: Final = TokenStore()
 """The store of the process."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=SHARED_TOKENS.after_fork)

@@ -27,6 +27,7 @@ from qianfan._auth.tokens import SHARED_TOKENS, Token, TokenFlow, TokenRequest, 
 from qianfan._clock import SYSTEM_CLOCK, Clock
 from qianfan._retry import Random, RetryPolicy, retrying
 from qianfan._transport import objects
+from qianfan._transport.budgets import SHARED_BUDGETS, Budgets
 from qianfan._transport.codes import lookup
 from qianfan._transport.faults import translated
 from qianfan._transport.incoming import LARGEST_ANSWER, AnswerStream, Download, Incoming
@@ -38,10 +39,12 @@ from qianfan._transport.keys import (
     QueryToken,
     Signed,
     account_keys,
+    account_of,
     authentication,
     prepared,
 )
-from qianfan._transport.limits import Gate, Spacing
+from qianfan._transport.limiter import Limiter, Turn
+from qianfan._transport.limits import Gate
 from qianfan._transport.outgoing import Halves, Upload, Whole
 from qianfan._transport.pools import Pool, Pools
 from qianfan._transport.skew import PlatformTime
@@ -94,6 +97,7 @@ class Client:
         rng: Random = random,
         transport: httpx.AsyncBaseTransport | None = None,
         tokens: TokenStore = SHARED_TOKENS,
+        budgets: Budgets = SHARED_BUDGETS,
     ) -> None:
         self.settings: Final = settings if settings is not None else default_settings()
         self.clock: Final = clock
@@ -104,7 +108,8 @@ class Client:
         self._pools = Pools(self.settings, transport)
         self._calls = Gate(self.settings.max_requests_in_flight)
         self._streams = Gate(self.settings.max_streams)
-        self._spacing = Spacing(self.settings.qps_limit or self.settings.rpm_limit / 60, clock)
+        self._budgets = budgets
+        self._limiter = Limiter(self.settings, clock, budgets)
         self._guard = threading.Lock()
         self._sent = 0
 
@@ -129,6 +134,7 @@ class Client:
             rng=self.rng,
             transport=self._transport,
             tokens=self._tokens,
+            budgets=self._budgets,
         )
         client._time = self._time
         return client
@@ -187,7 +193,8 @@ class Client:
         seconds = self._timeout(call, timeout)
 
         async def send(token: SecretStr | None) -> Reply:
-            return await self._exchange(call, parts, how, token, seconds)
+            async with self._turn(call, parts, how, body) as turn:
+                return await self._exchange(call, parts, how, token, seconds, turn)
 
         return await self._repeating(call, retries, partial(self._with_token, how, send))
 
@@ -212,32 +219,32 @@ class Client:
         parts = self._parts(
             call, body, path_args, query, {"accept": "text/event-stream", **(headers or {})}, request_id
         )
-        return self._stream(call, parts, self._timeout(call, timeout), retries)
+        return self._stream(call, parts, body, self._timeout(call, timeout), retries)
 
     @asynccontextmanager
     async def _stream(
-        self, call: Call, parts: Parts, timeout: float | None, retries: RetryPolicy | Unset | None
+        self, call: Call, parts: Parts, body: JSON, timeout: float | None, retries: RetryPolicy | Unset | None
     ) -> AsyncGenerator[AnswerStream, None]:
         how = authentication(self.settings, call.family)
 
-        async def open_(token: SecretStr | None) -> tuple[Incoming, AnswerStream]:
-            incoming = await self._open(Pool.STREAMS, call, parts, how, token, timeout, parts.content)
-            try:
-                return incoming, await self._answers(call, how, incoming)
-            except BaseException:
-                await incoming.aclose()
-                raise
+        async def open_(token: SecretStr | None) -> tuple[AsyncExitStack, AnswerStream]:
+            async with AsyncExitStack() as stack:
+                turn = await stack.enter_async_context(self._turn(call, parts, how, body))
+                await stack.enter_async_context(self._streams)
+                incoming = await self._open(Pool.STREAMS, call, parts, how, token, timeout, parts.content, turn=turn)
+                stack.push_async_callback(incoming.aclose)
+                answers = await self._answers(call, how, incoming, turn)
+                if turn is not None:
+                    turn.opened()
+                return stack.pop_all(), answers
 
-        async with self._streams:
-            incoming, answers = await self._repeating(call, retries, partial(self._with_token, how, open_))
-            try:
-                yield answers
-            finally:
-                await incoming.aclose()
+        stack, answers = await self._repeating(call, retries, partial(self._with_token, how, open_))
+        async with stack:
+            yield answers
 
-    async def _answers(self, call: Call, how: Authentication, incoming: Incoming) -> AnswerStream:
+    async def _answers(self, call: Call, how: Authentication, incoming: Incoming, turn: Turn | None) -> AnswerStream:
         if incoming.status == 200 and incoming.headers.get("content-type", "").startswith("text/event-stream"):
-            answers = AnswerStream(incoming, self._reading(call))
+            answers = AnswerStream(incoming, self._reading(call), note=turn.answered if turn is not None else None)
             await answers.peek()
             return answers
         content = await incoming.whole()
@@ -385,19 +392,40 @@ class Client:
 
     # --- one attempt -------------------------------------------------------------------------------------------
 
+    @asynccontextmanager
+    async def _turn(
+        self, call: Call, parts: Parts, how: Authentication, body: JSON
+    ) -> AsyncGenerator[Turn | None, None]:
+        """Wait until the rate limits let a model call out. Other calls have none."""
+        if call.family not in _INFERENCE:
+            yield None
+            return
+        named = body.get("model") if call.family is Family.INFERENCE_V2 and isinstance(body, dict) else None
+        async with self._limiter.turn(account_of(how, parts), str(named or parts.path), body) as turn:
+            yield turn
+
     async def _exchange(
-        self, call: Call, parts: Parts, how: Authentication, token: SecretStr | None, timeout: float | None
+        self,
+        call: Call,
+        parts: Parts,
+        how: Authentication,
+        token: SecretStr | None,
+        timeout: float | None,
+        turn: Turn | None = None,
     ) -> Reply:
         """One request and its whole answer."""
         pool = Pool.PURCHASES if call.safety is Safety.PURCHASE else Pool.CALLS
         async with self._calls:
             with anyio.move_on_after(timeout):
-                incoming = await self._open(pool, call, parts, how, token, timeout, parts.content)
+                incoming = await self._open(pool, call, parts, how, token, timeout, parts.content, turn=turn)
                 try:
                     content = await incoming.whole()
                 finally:
                     await incoming.aclose()
-                return self._understood(call, how, incoming, content)
+                reply = self._understood(call, how, incoming, content)
+                if turn is not None:
+                    turn.answered(reply.body)
+                return reply
         raise RequestTimeoutError(f"{call.name}: no complete answer within {timeout:g} seconds", retryable=True)
 
     async def _open(
@@ -411,12 +439,16 @@ class Client:
         content: bytes | Upload | None,
         *,
         raw: bool = False,
+        turn: Turn | None = None,
     ) -> Incoming:
         """Attach credentials, fresh for each attempt, send, and wait for the answer's headers."""
-        if call.family in _INFERENCE:
-            await self._spacing.wait()
+        if turn is not None:
+            await turn.sending()
         ready = prepared(parts, how, token, now=self._time.now(), expiration=self.settings.iam_sign_expiration_sec)
-        return await self._send(pool, call, ready, timeout, content, raw=raw)
+        incoming = await self._send(pool, call, ready, timeout, content, raw=raw)
+        if turn is not None:
+            turn.heard(incoming.headers)
+        return incoming
 
     async def _send(
         self,
@@ -496,13 +528,16 @@ class Client:
         except _REFRESHABLE:
             if not isinstance(how, (QueryToken, HeaderToken)) or how.source is None:
                 raise
+            if token is not None and token == how.given:
+                self._tokens.refuse(token)
         return await send(await self._token(how, refused=token))
 
     async def _token(self, how: Authentication, *, refused: SecretStr | None = None) -> SecretStr | None:
         if not isinstance(how, (QueryToken, HeaderToken)):
             return None
-        if how.source is None or (how.given is not None and refused is None):
-            return how.given
+        given = how.given
+        if how.source is None or (given is not None and refused is None and not self._tokens.was_refused(given)):
+            return given
         token = await self._tokens.token(how.source, self._drive, now=self.clock.wall, refused=refused)
         return token.value
 

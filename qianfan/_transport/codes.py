@@ -36,6 +36,7 @@ WRONG_SECRET: Final = f"The Secret Key does not belong to this Access Key, or th
 _UNKNOWN_ENDPOINT: Final = "Check the model name or endpoint, and that the service is running"
 _SHORTEN: Final = "Shorten the input"
 _QUOTA: Final = "Wait up to a minute, or lower the rate with QIANFAN_RPM_LIMIT or QIANFAN_QPS_LIMIT"
+_TOO_MANY_TOKENS: Final = "Wait up to a minute, or lower the rate with QIANFAN_TPM_LIMIT"
 _PAY: Final = "The daily limit is used up, the service is not enabled for payment, or the account is in arrears"
 _PERMISSION: Final = "The account has no permission for this; grant it in the access management of the console"
 
@@ -57,6 +58,7 @@ CODES: Final[Mapping[int | str, Code]] = {
     110: Code(AccessTokenExpiredError, hint="Set QIANFAN_AK and QIANFAN_SK to have tokens fetched, or a new token"),
     111: Code(AccessTokenExpiredError, hint="Set QIANFAN_AK and QIANFAN_SK to have tokens fetched, or a new token"),
     336000: Code(temporary=True),
+    336004: Code(hint=_PERMISSION),
     336005: Code(hint=_UNKNOWN_ENDPOINT),
     336006: Code(hint=_SHORTEN),
     336008: Code(hint=_SHORTEN),
@@ -64,21 +66,28 @@ CODES: Final[Mapping[int | str, Code]] = {
     336103: Code(hint=_SHORTEN),
     336200: Code(temporary=True),
     336501: Code(RateLimitError, temporary=True, hint=_QUOTA),
-    336502: Code(RateLimitError, temporary=True, hint=_QUOTA),
+    336502: Code(RateLimitError, temporary=True, hint=_TOO_MANY_TOKENS),
+    1000: Code(temporary=True),
+    500000: Code(temporary=True),
+    510403: Code(hint=_PAY),
     500002: Code(AuthError, hint=_PERMISSION),
     # V2 inference
     "characters_too_long": Code(hint=_SHORTEN),
     "tokens_too_long": Code(hint=_SHORTEN),
+    "invalid_model": Code(hint=_UNKNOWN_ENDPOINT),
+    "no_parameter_permission": Code(hint=_PERMISSION),
     "invalid_appid": Code(hint="The account has no permission for the application in QIANFAN_APP_ID"),
     "invalid_iam_token": Code(
         BearerTokenExpiredError,
         hint="Set QIANFAN_ACCESS_KEY and QIANFAN_SECRET_KEY to have tokens fetched, or a new QIANFAN_BEARER_TOKEN",
     ),
     "rpm_rate_limit_exceeded": Code(RateLimitError, temporary=True, hint=_QUOTA),
-    "tpm_rate_limit_exceeded": Code(RateLimitError, temporary=True, hint=_QUOTA),
+    "tpm_rate_limit_exceeded": Code(RateLimitError, temporary=True, hint=_TOO_MANY_TOKENS),
     "internal_error": Code(temporary=True),
     # OAuth
     "invalid_client": Code(AuthError, hint=f"The API Key or its Secret Key is wrong. {KEY_KINDS}"),
+    "server_error": Code(temporary=True),
+    "temporarily_unavailable": Code(temporary=True),
     # console V2, IAM and object storage
     "AccessDenied": Code(hint=_PERMISSION),
     "AccountOverdue": Code(hint=_PAY),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -80,11 +80,14 @@ class Incoming:
 
 
 class AnswerStream:
-    """The answers of an event stream, each a dictionary, as they arrive."""
+    """The answers of an event stream, each a dictionary, as they arrive. note: told each when it has arrived."""
 
-    def __init__(self, incoming: Incoming, reading: Reading) -> None:
+    def __init__(
+        self, incoming: Incoming, reading: Reading, *, note: Callable[[dict[str, Any]], object] | None = None
+    ) -> None:
         self.headers = incoming.headers
         self._incoming = incoming
+        self._note = note
         self._decoder = AnswerDecoder(reading)
         self._ready: deque[dict[str, Any]] = deque()
         self._failure: Exception | None = None
@@ -125,6 +128,8 @@ class AnswerStream:
             # Not a comprehension: what came before the error counts.
             for answer in self._decoder.finish() if chunk is None else self._decoder.feed(chunk):
                 self._ready.append(answer)
+                if self._note is not None:
+                    self._note(answer)
         except Exception as error:
             self._failure = error
 

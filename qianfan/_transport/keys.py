@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
+from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -47,17 +48,27 @@ class HeaderToken:
     given: SecretStr | None = None
 
 
-Authentication: TypeAlias = Nothing | Signed | QueryToken | HeaderToken
+@dataclass(frozen=True)
+class AccessCode:
+    """The code of a private deployment."""
+
+    code: SecretStr
+
+
+Authentication: TypeAlias = Nothing | Signed | QueryToken | HeaderToken | AccessCode
 
 
 def authentication(settings: Settings, family: Family) -> Authentication:
     """What the settings offer for a family of calls. Raises MissingCredentialsError if that is not enough.
 
-    V1 inference prefers a ready token, then an application's keys, then the account's; V2 inference prefers a ready
-    token, then the account's keys; everything else is signed with the account's keys.
+    V1 inference prefers an application's keys, then a ready token, then the account's keys; V2 inference prefers a
+    ready token, then the account's keys; everything else is signed with the account's keys. Half a pair is no pair.
+    Inference on a private deployment takes its access code, an application's keys as a signature, or nothing.
     """
     if family is Family.OAUTH:
         return Nothing()
+    if settings.enable_private and family in (Family.INFERENCE_V1, Family.INFERENCE_V2):
+        return _private(settings)
     if family is Family.INFERENCE_V1:
         return Nothing() if settings.no_auth else _inference_v1(settings)
     if family is Family.INFERENCE_V2:
@@ -83,6 +94,14 @@ def _account_keys(settings: Settings) -> IamCredentials | None:
     if settings.access_key is None or settings.secret_key is None:
         return None
     return IamCredentials(settings.access_key.get_secret_value(), settings.secret_key)
+
+
+def _private(settings: Settings) -> Authentication:
+    if settings.access_code is not None:
+        return AccessCode(settings.access_code)
+    if settings.ak is not None and settings.sk is not None:
+        return Signed(IamCredentials(settings.ak.get_secret_value(), settings.sk), settings.iam_host)
+    return Nothing()
 
 
 def _inference_v1(settings: Settings) -> Authentication:
@@ -118,12 +137,29 @@ def _inference_v2(settings: Settings) -> Authentication:
 
 
 def _missing(settings: Settings, names: tuple[str, ...], what_to_do: str) -> MissingCredentialsError:
-    """The error, beginning with what is there of the keys."""
+    """The error, beginning with what is there of the keys and which half of a pair is not."""
     there = [name for name in names if getattr(settings, name) is not None]
-    found = (
-        f"Of {', '.join(names)} only {' and '.join(there)} is set" if there else f"None of {', '.join(names)} is set"
+    if not there:
+        return MissingCredentialsError(f"None of {', '.join(names)} is set. {what_to_do}")
+    lacks = " and ".join(_PARTNERS[name] for name in there)
+    return MissingCredentialsError(
+        f"Of {', '.join(names)} only {' and '.join(there)} is set, and {lacks} is missing. {what_to_do}"
     )
-    return MissingCredentialsError(f"{found}. {what_to_do}")
+
+
+_PARTNERS: Final = {"access_key": "secret_key", "secret_key": "access_key", "ak": "sk", "sk": "ak"}
+
+
+def account_of(how: Authentication, parts: Parts) -> str:
+    """A name for whom a call is counted: the same for the same keys at the same address. It tells no key."""
+    if isinstance(how, (QueryToken, HeaderToken)):
+        # A given token is replaced by those of the source, so the source's keys say whose calls these are.
+        named = how.source.account if how.source is not None else how.given.get_secret_value() if how.given else ""
+    elif isinstance(how, AccessCode):
+        named = how.code.get_secret_value()
+    else:
+        named = how.credentials.access_key if isinstance(how, Signed) else ""
+    return hashlib.sha256(f"{parts.base_url}\n{named}".encode()).hexdigest()[:32]
 
 
 # --- attaching them ------------------------------------------------------------------------------------------
@@ -145,6 +181,8 @@ def prepared(parts: Parts, how: Authentication, token: SecretStr | None, *, now:
         return _signed(parts, how, headers, now, expiration)
     if isinstance(how, QueryToken) and token is not None:
         return Prepared(parts.method, parts.url([("access_token", token.get_secret_value())]), headers)
+    if isinstance(how, AccessCode):
+        headers["authorization"] = f"ACCESSCODE {how.code.get_secret_value()}"
     if isinstance(how, HeaderToken) and token is not None:
         headers["authorization"] = f"Bearer {token.get_secret_value()}"
     return Prepared(parts.method, parts.url(), headers)

@@ -1,14 +1,11 @@
-"""How much goes out at once, and how fast."""
+"""How much goes out at once. How fast, is decided in `budgets`."""
 
 from __future__ import annotations
 
-import threading
 from types import TracebackType
 
 import anyio
 from anyio.lowlevel import RunVar
-
-from qianfan._clock import Clock
 
 
 class Gate:
@@ -47,31 +44,3 @@ class Gate:
             places = anyio.Semaphore(self.limit, max_value=self.limit)
             self._places.set(places)
         return places
-
-
-class Spacing:
-    """Keeps starts apart, so that no more than a given number per second leave, over all event loops and threads.
-
-    Each start reserves the next free moment; a caller that is cancelled while it waits gives up its moment.
-    """
-
-    def __init__(self, per_second: float, clock: Clock) -> None:
-        self._interval = 1.0 / per_second if per_second > 0 else 0.0
-        self._clock = clock
-        self._guard = threading.Lock()
-        self._next = float("-inf")
-
-    def reserve(self, now: float) -> float:
-        """Seconds to wait from `now` (monotonic) until the moment that this call reserves."""
-        if not self._interval:
-            return 0.0
-        with self._guard:
-            moment = max(now, self._next)
-            self._next = moment + self._interval
-            return moment - now
-
-    async def wait(self) -> None:
-        """Wait for the next free moment."""
-        delay = self.reserve(self._clock.monotonic())
-        if delay > 0:
-            await self._clock.sleep(delay)

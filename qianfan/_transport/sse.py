@@ -3,6 +3,11 @@
 No I/O. Bytes may arrive cut anywhere, inside a character or between the two halves of a line end.
 """
 
+# Why not httpx-sse: 0.4.3 splits lines as we do, but it drops what the platform needs read. An error that stands in the
+# stream as bare JSON vanishes, and so does a last event whose blank line is missing; a byte order mark costs the first
+# event; events without data are handed out; a header that names another charset garbles the text, which is UTF-8 by the
+# standard; and one event may grow until memory ends.
+
 from __future__ import annotations
 
 import json
@@ -65,6 +70,7 @@ class EventDecoder:
     def __init__(self) -> None:
         self._lines = LineSplitter()
         self._first = True
+        self._bare: list[bytes] = []
         self._data: list[str] = []
         self._size = 0
         self._event = ""
@@ -82,14 +88,32 @@ class EventDecoder:
     def _take(self, line: bytes) -> ServerSentEvent | None:
         if self._first:
             line, self._first = line.removeprefix(_BYTE_ORDER_MARK), False
+        if line.startswith(b"{") or (self._bare and _goes_on(line)):
+            return self._take_bare(line)
+        if self._bare:
+            self._bare, self._size = [], 0
         if not line:
             return self._dispatch()
-        if line.startswith(b"{"):
-            # No field can begin like this; the platform reports some errors as a bare line of JSON.
-            return ServerSentEvent(line.decode("utf-8", "replace"), bare=True)
         name, _, value = line.decode("utf-8", "replace").partition(":")
         self._set(name, value.removeprefix(" "))
         return None
+
+    def _take_bare(self, line: bytes) -> ServerSentEvent | None:
+        """JSON without a field name, which no field can begin like: the platform reports some errors so.
+
+        Over several lines, it ends where it can be read.
+        """
+        self._bare = [line] if line.startswith(b"{") else [*self._bare, line]
+        self._size += len(line)
+        if not line.rstrip().endswith(b"}"):
+            return None
+        text = b"\n".join(self._bare).decode("utf-8", "replace")
+        try:
+            json.loads(text)
+        except (ValueError, RecursionError):
+            return None
+        self._bare, self._size = [], 0
+        return ServerSentEvent(text, bare=True)
 
     def _set(self, name: str, value: str) -> None:
         if name == "data":
@@ -110,15 +134,22 @@ class EventDecoder:
         return ServerSentEvent("\n".join(data), name or "message", self._id, self._retry)
 
 
-class AnswerDecoder:
-    """Bytes -> the platform's answers, until its end mark: `is_end` in V1, `[DONE]` in V2.
+def _goes_on(line: bytes) -> bool:
+    """Whether a line can belong to JSON that is written over several: indented, or its last brace."""
+    return line[:1] in (b" ", b"\t", b"}", b'"')
 
-    Each answer is a dictionary; a named event adds its name as `_event`.
+
+class AnswerDecoder:
+    """Bytes -> the platform's answers, until its end mark: `is_end` in V1, `[DONE]` in either.
+
+    A V2 stream may also just be closed once its choices have told why they finished. Each answer is a dictionary; a
+    named event adds its name as `_event`.
     """
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
         self._events = EventDecoder()
+        self._finished = False
         self.ended = False
         """Whether the end mark was seen; what follows it is ignored."""
 
@@ -142,8 +173,9 @@ class AnswerDecoder:
             yield from self.feed(b"\n\n")
         except RequestError as cut:
             raise self.interrupted("the connection was closed") from cut
-        if not self.ended:
+        if not self.ended and not self._finished:
             raise self.interrupted("the connection was closed")
+        self.ended = True
 
     def interrupted(self, why: str) -> StreamInterruptedError:
         """The error for a stream that broke off."""
@@ -166,6 +198,15 @@ class AnswerDecoder:
                 f"{self._reading.call.name}: the stream holds something other than a JSON object",
                 body=excerpt(event.data.encode()),
             )
-        if self._reading.call.family is Family.INFERENCE_V1 and answer.get("is_end") is True:
-            self.ended = True
+        if self._reading.call.family is Family.INFERENCE_V1:
+            self.ended = answer.get("is_end") is True
+        elif _tells_why_it_finished(answer):
+            self._finished = True
         return {**answer, "_event": event.event} if event.event != "message" else answer
+
+
+def _tells_why_it_finished(answer: dict[str, Any]) -> bool:
+    choices: Any = answer.get("choices")
+    if not isinstance(choices, list) or not choices:
+        return False
+    return all(isinstance(choice, dict) and choice.get("finish_reason") for choice in choices)

@@ -28,7 +28,9 @@ _LONGEST_MESSAGE: Final = 2000
 _SKEW_WORTH_MENTIONING: Final = 60.0
 _LONGEST_RETRY_AFTER: Final = 300.0
 
-Creates: TypeAlias = Literal["job", "task", "model", "service", "dataset"]
+Creates: TypeAlias = Literal[
+    "job", "task", "model", "service", "dataset", "compression", "export", "quota", "unit"
+]
 """What a purchase makes."""
 
 
@@ -287,7 +289,9 @@ def _reported(family: Family, status: int, body: JSON) -> tuple[int | str, str] 
         return normalised(error), _text(body.get("error_description"))
     if family is Family.CONSOLE_DATA and _says_no(body):
         return normalised(body.get("code") or body.get("status") or status), _text(body.get("message"))
-    if body.get("code") and "result" not in body and (status >= 400 or family in _CODE_MEANS_FAILURE):
+    # One documented sample of V1 writes `code` and `msg`, under HTTP 200.
+    is_failure = status >= 400 or family in _CODE_MEANS_FAILURE or "msg" in body
+    if body.get("code") and "result" not in body and is_failure:
         return normalised(body["code"]), _text(body.get("message") or body.get("msg"))
     return None
 

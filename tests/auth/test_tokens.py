@@ -40,10 +40,33 @@ def test_oauth_flow() -> None:
     assert token.expires_at == NOON + timedelta(seconds=1000)
 
 
-@pytest.mark.parametrize("expires_in", [None, 0, -1, "soon"])
+@pytest.mark.parametrize("expires_in", [None, 0, -1, "soon", True, [], float("nan")])
 def test_oauth_flow_without_a_usable_lifetime_takes_the_documented_one(expires_in: Any) -> None:
     _, token = finish(OAUTH.flow(NOON), {"access_token": "t", "expires_in": expires_in})
     assert token.expires_at == NOON + timedelta(days=30)
+
+
+@pytest.mark.parametrize(("expires_in", "seconds"), [("3600", 3600), (0.5, 0.5), (1e300, 10 * 365 * 86400)])
+def test_oauth_flow_with_an_unusual_lifetime(expires_in: Any, seconds: float) -> None:
+    _, token = finish(OAUTH.flow(NOON), {"access_token": "t", "expires_in": expires_in})
+    assert token.expires_at == NOON + timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("value", ["two\nlines", "a blank", "令牌"])
+@pytest.mark.parametrize(("source", "name"), [(OAUTH, "access_token"), (BEARER, "token")])
+def test_a_token_that_cannot_be_sent_is_an_error(source: Any, name: str, value: str) -> None:
+    flow = source.flow(NOON)
+    next(flow)
+    with pytest.raises(RequestError, match="cannot be sent") as caught:
+        flow.send({name: value})
+    assert value not in str(caught.value)
+
+
+def test_a_disabled_bearer_token_is_an_error() -> None:
+    flow = BEARER.flow(NOON)
+    next(flow)
+    with pytest.raises(RequestError, match="disabled"):
+        flow.send({"token": "bce-v3/x/y", "status": "disable"})
 
 
 def test_bearer_flow_takes_the_lifetime_from_the_servers_two_times() -> None:
@@ -276,6 +299,64 @@ def test_event_loops_in_several_threads_share_the_store() -> None:
     for thread in threads:
         thread.join()
     assert len(got) == 8
-    kept = anyio.run(office.get, store)
-    assert kept in got
-    assert office.fetches <= 8
+    assert set(got) == {"token-1"}
+    assert office.fetches == 1
+
+
+def test_one_loop_waits_for_another_and_takes_over_when_that_one_gives_up() -> None:
+    """The first to ask is cancelled while it fetches, on trio; the one on asyncio fetches then."""
+    store, office = TokenStore(), Office()
+    began, waits = threading.Event(), threading.Event()
+
+    async def first() -> None:
+        with anyio.CancelScope() as scope:
+
+            async def drive(flow: TokenFlow) -> Token:
+                began.set()
+                await anyio.to_thread.run_sync(waits.wait)
+                scope.cancel()
+                await anyio.sleep_forever()
+                raise AssertionError("cancelled")
+
+            await store.token(OAUTH, drive, now=lambda: office.now)
+
+    async def second() -> str:
+        async with anyio.create_task_group() as group:
+            result: list[str] = []
+
+            async def ask() -> None:
+                result.append(await office.get(store))
+
+            group.start_soon(ask)
+            await anyio.wait_all_tasks_blocked()
+            assert office.fetches == 0
+            waits.set()
+        return result[0]
+
+    thread = threading.Thread(target=lambda: anyio.run(first, backend="trio"))
+    thread.start()
+    began.wait()
+    assert anyio.run(second) == "token-1"
+    thread.join()
+
+
+@pytest.mark.anyio
+async def test_a_forked_child_does_not_wait_for_its_parent() -> None:
+    store, office = TokenStore(), Office()
+    office.gate = anyio.Event()
+    async with anyio.create_task_group() as group:
+        group.start_soon(office.get, store)
+        await anyio.wait_all_tasks_blocked()
+        store.after_fork()
+        office.gate = None
+        assert await office.get(store) == "token-2"
+        group.cancel_scope.cancel()
+
+
+def test_a_refused_ready_token_is_remembered_for_a_while() -> None:
+    store = TokenStore()
+    store.refuse(SecretStr("first"))
+    assert store.was_refused(SecretStr("first"))
+    for number in range(1000):
+        store.refuse(SecretStr(str(number)))
+    assert not store.was_refused(SecretStr("first"))

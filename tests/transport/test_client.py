@@ -382,15 +382,6 @@ async def test_no_more_than_the_limit_are_on_their_way() -> None:
     assert client.requests_sent == 20
 
 
-async def test_inference_is_spaced_out() -> None:
-    clock = ManualClock()
-    async with client_for(Script(ok()), clock, rpm_limit=30, no_auth=True) as client:
-        for _ in range(3):
-            await client.call(CHAT_V2, {})
-        await client.call(READ)
-    assert clock.slept == [2.0, 2.0]
-
-
 # --- inference and its tokens --------------------------------------------------------------------------------
 
 

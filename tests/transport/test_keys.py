@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from qianfan._auth.tokens import BearerSource, OAuthSource
 from qianfan._transport.keys import (
+    AccessCode,
     Authentication,
     HeaderToken,
     Nothing,
@@ -68,6 +70,24 @@ def test_v2_inference(settings: dict[str, Any], expected: Any) -> None:
     assert shape(authentication(Settings(**settings), Family.INFERENCE_V2)) == expected
 
 
+@pytest.mark.parametrize("family", [Family.INFERENCE_V1, Family.INFERENCE_V2])
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"access_code": "code"}, AccessCode),
+        ({"access_code": "code", **APPLICATION, **ACCOUNT}, AccessCode),
+        (APPLICATION, Signed),
+        ({**ACCOUNT, "bearer_token": "t", "access_token": "t"}, Nothing),
+        ({"ak": "half"}, Nothing),
+    ],
+)
+def test_inference_on_a_private_deployment(family: Family, settings: dict[str, Any], expected: Any) -> None:
+    how = authentication(Settings(**settings, enable_private=True), family)
+    assert shape(how) is expected
+    if isinstance(how, Signed):
+        assert how.credentials.access_key == "ak"
+
+
 @pytest.mark.parametrize("family", SIGNED_FAMILIES)
 def test_the_rest_is_signed_even_without_auth_elsewhere(family: Family) -> None:
     assert shape(authentication(Settings(**ACCOUNT, no_auth=True), family)) is Signed
@@ -84,7 +104,7 @@ def test_missing_account_keys(family: Family, settings: dict[str, Any]) -> None:
 
 
 def test_half_a_pair_is_named() -> None:
-    with pytest.raises(MissingCredentialsError, match="only access_key is set"):
+    with pytest.raises(MissingCredentialsError, match="only access_key is set, and secret_key is missing"):
         authentication(Settings(access_key="a"), Family.CONSOLE_V2)
 
 
@@ -152,6 +172,7 @@ def test_tokens_go_where_they_belong() -> None:
     secret = Settings(bearer_token="t/1").bearer_token
     assert attach(QueryToken(None), secret).url.endswith("?Action=DescribeModel&access_token=t%2F1")
     assert attach(HeaderToken(None), secret).headers["authorization"] == "Bearer t/1"
+    assert attach(AccessCode(SecretStr("code"))).headers["authorization"] == "ACCESSCODE code"
     assert "authorization" not in attach(Nothing()).headers
 
 

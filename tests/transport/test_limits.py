@@ -1,18 +1,13 @@
-"""The gate and the spacing."""
+"""The gate."""
 
 from __future__ import annotations
 
-import itertools
 from contextlib import AsyncExitStack
 
 import anyio
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from qianfan._transport.limits import Gate, Spacing
-
-from .platform import ManualClock
+from qianfan._transport.limits import Gate
 
 
 @pytest.mark.anyio
@@ -94,27 +89,3 @@ def test_a_gate_serves_one_event_loop_after_another() -> None:
     anyio.run(enter, backend="asyncio")
     anyio.run(enter, backend="trio")
     anyio.run(enter, backend="asyncio")
-
-
-@given(st.floats(0.1, 1000), st.lists(st.floats(0, 10), min_size=2, max_size=30))
-def test_starts_are_never_closer_than_the_interval(per_second: float, gaps: list[float]) -> None:
-    spacing = Spacing(per_second, ManualClock())
-    now, starts = 0.0, []
-    for gap in gaps:
-        now += gap
-        starts.append(now + spacing.reserve(now))
-    for earlier, later in itertools.pairwise(starts):
-        assert later - earlier >= 1 / per_second - 1e-6
-
-
-@pytest.mark.anyio
-async def test_the_first_start_waits_for_nothing_and_no_limit_never_waits() -> None:
-    clock = ManualClock()
-    spacing = Spacing(2, clock)
-    for _ in range(3):
-        await spacing.wait()
-    assert clock.slept == [0.5, 0.5]
-    free = Spacing(0, clock)
-    for _ in range(3):
-        await free.wait()
-    assert len(clock.slept) == 2

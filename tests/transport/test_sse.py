@@ -48,6 +48,11 @@ def answers(call: Call, *chunks: bytes) -> list[dict[str, Any]]:
         (b"\xef\xbb\xbfdata: a\n\n", [ServerSentEvent("a")]),
         (b"data: a", []),
         (b'{"error_code": 1}\n', [ServerSentEvent('{"error_code": 1}', bare=True)]),
+        (b'{\n  "a": {\n    "b": 1\n  }\n}\n', [ServerSentEvent('{\n  "a": {\n    "b": 1\n  }\n}', bare=True)]),
+        (b'{\r\n\t"a": 1\r\n}\r\n', [ServerSentEvent('{\n\t"a": 1\n}', bare=True)]),
+        (b'{"a":\n"b"\n}\ndata: c\n\n', [ServerSentEvent('{"a":\n"b"\n}', bare=True), ServerSentEvent("c")]),
+        (b'{\n  "cut": \n\ndata: c\n\n', [ServerSentEvent("c")]),
+        (b"event: x\nid\nretry:\ndata\ndata: c\n\n", [ServerSentEvent("\nc", "x")]),
         ("data: \u2028 千\x85\n\n".encode(), [ServerSentEvent("\u2028 千\x85")]),
     ],
 )
@@ -57,7 +62,7 @@ def test_decoding(stream: bytes, expected: list[ServerSentEvent]) -> None:
 
 STREAM = (
     '\ufeff: keep-alive\r\n\r\nevent: 工具\ndata: {"文": "千帆 🚀"}\r\n\r\nid: 1\rdata: a\rdata: b\r\r'
-    'retry: 5\ndata: [DONE]\n\n{"bare": 1}\r\ndata: x\n\n'
+    'retry: 5\ndata: [DONE]\n\n{"bare": 1}\r\ndata: x\n\n{\r\n  "文": [1,\n  2]\r\n}\rdata: y\n\n'
 ).encode()
 
 
@@ -65,6 +70,12 @@ STREAM = (
 def test_where_chunks_break_does_not_matter(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(STREAM)]
     assert events(*(STREAM[a:b] for a, b in itertools.pairwise(edges))) == events(STREAM)
+
+
+@pytest.mark.parametrize("step", range(1, 8))
+def test_a_stream_comes_byte_by_byte(step: int) -> None:
+    pieces = [STREAM[start : start + step] for start in range(0, len(STREAM), step)]
+    assert events(*pieces) == events(STREAM)
 
 
 @given(st.lists(st.sampled_from([b"a", b"\r", b"\n", b"\r\n", b"\xe5", b""])))
@@ -97,6 +108,38 @@ def test_v1_ends_with_is_end_and_ignores_what_follows() -> None:
 @pytest.mark.parametrize("mark", [b"data: [DONE]\n\n", b"data:[DONE] \r\n\r\n", b"data: [DONE]"])
 def test_v2_ends_with_done(mark: bytes) -> None:
     assert len(answers(V2, CHUNK + mark)) == 1
+
+
+@pytest.mark.parametrize("call", [V1, V2])
+def test_done_ends_either_generation(call: Call) -> None:
+    assert len(answers(call, PIECE + b"data: [DONE]\n\n" + b"data: rubbish\n\n")) == 1
+
+
+FINISHED = b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "a new word"}]}\n\n'
+USED = b'data: {"choices": [], "usage": {"total_tokens": 3}}\n\n'
+
+
+@pytest.mark.parametrize("stream", [CHUNK + FINISHED, CHUNK + FINISHED + USED, CHUNK + FINISHED.rstrip()])
+def test_v2_may_end_without_its_mark_once_the_choices_have_finished(stream: bytes) -> None:
+    assert answers(V2, stream)
+
+
+def test_one_of_two_choices_is_not_the_end() -> None:
+    both = b'data: {"choices": [{"finish_reason": "stop"}, {"finish_reason": null}]}\n\n'
+    with pytest.raises(StreamInterruptedError):
+        answers(V2, CHUNK + both + USED)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        b'{"error_code": 336100, "error_msg": "busy", "id": "as-1"}',
+        b'{\n  "error_code": 336100,\n  "error_msg": "busy"\n}\n',
+    ],
+)
+def test_an_error_may_stand_in_a_stream_as_bare_json(error: bytes) -> None:
+    with pytest.raises(APIError, match="busy"):
+        answers(V1, PIECE + error)
 
 
 def test_is_end_does_not_end_v2() -> None:

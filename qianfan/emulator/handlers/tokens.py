@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from datetime import datetime, timedelta, timezone
 
 from qianfan._types import JSON
@@ -35,6 +37,8 @@ def bearer_token(call: Call) -> JSON:
         raise RefusedObject(
             400, "InvalidHTTPRequest", f"expireInSeconds must be 300 to {_ACCESS_SECONDS}, found {text!r}"
         )
+    if not _is_access_list(call.request.param("acl")):
+        raise RefusedObject(400, "InvalidHTTPRequest", "acl must be JSON in base64")
     now = account.now()
     token = account.tokens.new_bearer(now, seconds)
     return {
@@ -44,6 +48,14 @@ def bearer_token(call: Call) -> JSON:
         "createTime": _time(now),
         "expireTime": _time(now + timedelta(seconds=seconds)),
     }
+
+
+def _is_access_list(text: str | None) -> bool:
+    """Whether an `acl` can be read. What it allows is not looked at: a token of the emulator opens everything."""
+    try:
+        return text is None or isinstance(json.loads(base64.b64decode(text, validate=True)), (dict, list))
+    except ValueError:
+        return False
 
 
 def _no_token(reason: str) -> Answer:
