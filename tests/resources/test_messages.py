@@ -53,6 +53,43 @@ def test_a_function_call_is_kept() -> None:
     assert message["function_call"] == {"name": "f", "arguments": "{}"}
 
 
+def test_answers_of_both_generations_go_on_a_conversation() -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    asked = answer(choices=[{"message": {"role": "assistant", "content": None, "tool_calls": [call]}}])
+    assert asked.text == ""
+    messages = QfMessages().append("q").append(asked).append("result", tool_call_id="a").append("then?")
+    assert messages.to_list() == [
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "content": "result", "tool_call_id": "a"},
+        {"role": "assistant", "content": "then?"},
+    ]
+    [message] = QfMessages().append("result", name="f")
+    assert message == {"role": "function", "content": "result", "name": "f"}
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ({"choices": [{"message": {"content": "whole"}}]}, "whole"),
+        ({"choices": [{"delta": {"content": "piece"}}]}, "piece"),
+        ({"choices": [{"delta": None}]}, ""),
+        ({"choices": []}, ""),
+        ({"choices": None}, ""),
+        ({"result": None}, ""),
+    ],
+)
+def test_the_text_of_an_answer(body: dict[str, object], text: str) -> None:
+    response = answer(**body)
+    assert response.text == text
+    assert response.message["role"] == "assistant"
+
+
+def test_a_whole_message_can_be_appended() -> None:
+    given = {"role": QfRole.System, "content": "be kind", "name": "n"}
+    assert QfMessages().append(given).to_list() == [{"role": "system", "content": "be kind", "name": "n"}]
+
+
 @pytest.mark.parametrize(("message", "role"), [("text", "boss"), (3, None), (None, "user"), ({"content": "x"}, None)])
 def test_what_cannot_be_appended(message: object, role: str | None) -> None:
     messages = QfMessages()

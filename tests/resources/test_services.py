@@ -98,6 +98,7 @@ async def test_the_first_generation(platform: Platform, emulator: Emulator) -> N
         pool_type=DeployPoolType.PrivateResource,
     )
     assert emulator.requests[-1].body["poolType"] == 2
+    await platform.charges.purchase_units(applied.service_uuid, BILLING, confirm=True)
     detail = await platform.services_v1.detail(applied.service_id)
     assert (detail.id, detail.name, detail.service_status) == (applied.service_id, "my_svc", ServiceStatus.Done)
     assert detail.url.endswith("_my_svc")
