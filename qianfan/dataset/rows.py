@@ -112,7 +112,28 @@ class Text:
         return self.text
 
 
-Row: TypeAlias = Conversation | Preference | Query | Text
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A question with what a model said to it. No kind of dataset on the platform has such rows.
+
+    input: the question, or a list of messages that ends with it where turns came before. output: None without an
+    answer, and then error says why. reference: the answer of the dataset, empty where it has none.
+    """
+
+    input: str | Sequence[dict[str, str]]
+    output: str | None
+    reference: str = ""
+    error: str = ""
+    template_type = None
+
+    def to_json(self) -> JsonRow:
+        """The row as an object."""
+        asked = self.input if isinstance(self.input, str) else [{**one} for one in self.input]
+        row: dict[str, Any] = {"input": asked, "reference": self.reference, "output": self.output}
+        return {**row, "error": self.error} if self.error else row
+
+
+Row: TypeAlias = Conversation | Preference | Query | Text | Answered
 
 
 def conversation(pairs: Sequence[tuple[str, str]], system: str | None = None) -> Conversation:

@@ -11,6 +11,7 @@ Everything here is pure: parsed JSON in, a row or flaws out. A flaw names the pl
 | `alpaca` | `{"instruction": "…", "input": "…", "output": "…"}` |
 | `messages` | `{"messages": [{"role": "user", "content": "…"}, …]}` |
 | `prompt_response` | `{"prompt": "…", "response": "…"}` |
+| `answers` | `{"input": "…", "output": "…", "reference": "…"}`, what a batch of questions comes back as |
 | `sharegpt` | `{"conversations": [{"from": "human", "value": "…"}, …]}`, for a preference with `chosen`, `rejected` |
 """
 
@@ -22,7 +23,17 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from qianfan._strict import suggestion
-from qianfan.dataset.rows import Conversation, Preference, PreferenceTurn, Query, Row, Text, Turn, conversation
+from qianfan.dataset.rows import (
+    Answered,
+    Conversation,
+    Preference,
+    PreferenceTurn,
+    Query,
+    Row,
+    Text,
+    Turn,
+    conversation,
+)
 from qianfan.errors import InvalidArgumentError
 
 Path: TypeAlias = tuple[str | int, ...]
@@ -197,6 +208,17 @@ def _read_query(value: Any, look: _Look) -> Row:
     return Query(look.text(query, "prompt", path))
 
 
+def _read_answered(value: Any, look: _Look) -> Row:
+    asked = value.get("input")
+    if isinstance(asked, list):
+        messages = look.objects(asked, ("input",), "messages")
+        asked = [{"role": str(one.get("role")), "content": look.text(one, "content", path)} for path, one in messages]
+    else:
+        asked = look.text(value, "input", ())
+    output = None if value.get("output") is None else str(value["output"])
+    return Answered(asked, output, look.optional_text(value, "reference", ()) or "", str(value.get("error") or ""))
+
+
 def _read_text(value: Any, look: _Look) -> Row:
     return Text(look.as_text(value, ()))
 
@@ -367,6 +389,10 @@ def _turns_have(*keys: str) -> Callable[[Any], bool]:
     return fits
 
 
+def _is_answered(value: Any) -> bool:
+    return isinstance(value, Mapping) and "input" in value and "output" in value and "instruction" not in value
+
+
 def _is_query(value: Any) -> bool:
     query = value[0] if isinstance(value, list) and len(value) == 1 else value
     answers = ("response", "output", "completion", "chosen", "rejected", "messages", "conversations")
@@ -383,6 +409,7 @@ SHAPES: Mapping[str, Shape] = {
         Shape("alpaca", _has("instruction", "output"), _read_alpaca, needs_object=True),
         Shape("messages", _has("messages"), _read_messages, needs_object=True),
         Shape("prompt_response", _has("prompt", "response"), _read_prompt_response, needs_object=True),
+        Shape("answers", _is_answered, _read_answered, needs_object=True),
         Shape("sharegpt", _has("conversations"), _read_sharegpt, needs_object=True),
     )
 }

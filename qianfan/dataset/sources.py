@@ -77,7 +77,7 @@ class LocalSource(ABC):
     def _templates(self, raws: Iterable[RawRow]) -> Iterator[DataTemplateType]:
         for raw in raws:
             row = self._read(raw)
-            if not isinstance(row, list):
+            if not isinstance(row, list) and row.template_type is not None:
                 yield row.template_type
 
     def _read(self, raw: RawRow) -> Row | list[RowProblem]:
@@ -88,8 +88,9 @@ class LocalSource(ABC):
             row = self.shape.read(raw.value)
         except RowFlaws as error:
             return [raw.locate(flaw) for flaw in error.flaws]
-        if self.template_type is not None and row.template_type is not self.template_type:
-            reason = f"is a {row.template_type.name} row among {self.template_type.name} rows"
+        kind, wanted = row.template_type, self.template_type
+        if kind is not None and wanted is not None and kind is not wanted:
+            reason = f"is a {kind.name} row among {wanted.name} rows"
             return [RowProblem(raw.line, raw.column, reason)]
         return row
 

@@ -9,10 +9,11 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO
 
-from qianfan.emulator.scans import Scan, scan
-from qianfan.emulator.templates import Template
+from qianfan.emulator.scans import Scan, Unit, read_unit, scan, units_in
+from qianfan.emulator.templates import Row, Template
 
 _LARGEST_IN_MEMORY = 2**20
+_LARGEST_KEPT_AS_ROWS = 2**24
 
 
 class Blob:
@@ -28,6 +29,7 @@ class Blob:
         self.crc32 = crc32
         self._held = held
         self._scans: dict[tuple[str, str], Scan] = {}
+        self._rows: dict[tuple[str, str], list[tuple[Unit, Row]]] = {}
 
     def read(self, start: int = 0, length: int | None = None) -> bytes:
         """A part of the content, all of it by default."""
@@ -44,6 +46,16 @@ class Blob:
         if found is None:
             found = scan(name, self.read(), template)
             self._scans[name, template.data_format] = found
+        return found
+
+    def rows(self, name: str, template: Template) -> list[tuple[Unit, Row]]:
+        """The rows of content that was scanned without a complaint, in order. Those of small content are kept."""
+        key = (name, template.data_format)
+        found = self._rows.get(key)
+        if found is None:
+            found = [(unit, read_unit(unit, template)) for unit in units_in(name, self.read(), template)]
+            if self.size <= _LARGEST_KEPT_AS_ROWS:
+                self._rows[key] = found
         return found
 
     def is_scanned(self, name: str, template: Template) -> bool:

@@ -15,7 +15,8 @@ from qianfan._types import JSON
 from qianfan.emulator import access
 from qianfan.emulator.account import Account
 from qianfan.emulator.blobs import Blob, BlobWriter
-from qianfan.emulator.buckets import Upload, new_upload_id
+from qianfan.emulator.buckets import PLATFORM_BUCKET, Upload, new_upload_id
+from qianfan.emulator.entities import content_at
 from qianfan.emulator.envelopes import Family, request_id
 from qianfan.emulator.records import StoredObject
 from qianfan.emulator.refusals import RefusedObject
@@ -135,6 +136,9 @@ def _copy(account: Account, request: Request, bucket: str, key: str, copied_from
 
 async def _get_object(account: Account, request: Request, bucket: str, key: str) -> Answer:
     with account.lock:
+        row = content_at(account, key) if bucket == PLATFORM_BUCKET else None
+        if row is not None:
+            return Answer(200, {"content-type": row[1], **_common()}, row[0])
         stored = _object(account, bucket, key)
         blob = account.blob_of(stored.source)
     if request.header("if-none-match").strip('"') == stored.etag:

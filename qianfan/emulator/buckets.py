@@ -11,6 +11,9 @@ from types import MappingProxyType
 from qianfan.emulator.blobs import Blob
 from qianfan.emulator.records import StoredObject
 
+PLATFORM_BUCKET = "qianfan-shared"
+"""The bucket that stands for the platform's own storage."""
+
 
 @dataclass
 class Upload:

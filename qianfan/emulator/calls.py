@@ -9,9 +9,11 @@ from typing import TypeAlias, TypeVar
 
 from qianfan._types import JSON
 from qianfan.emulator.account import Account
+from qianfan.emulator.blobs import Blob
 from qianfan.emulator.checks import Body
 from qianfan.emulator.records import Model, Service, Task
 from qianfan.emulator.refusals import invalid
+from qianfan.emulator.scans import Unit
 from qianfan.emulator.wire import Answer, Request
 from qianfan.emulator.works import Reply
 
@@ -21,12 +23,22 @@ _BEIJING = timezone(timedelta(hours=8))
 _LARGEST_PAGE = 100
 
 
+@dataclass(frozen=True)
+class MadeRows:
+    """Rows that were made out of others. of: which content; report: what is told about it."""
+
+    of: tuple[str, ...]
+    units: list[Unit]
+    report: dict[str, JSON]
+
+
 @dataclass
 class Call:
     """One admitted call.
 
     args: the variable parts of the path, for example the endpoint of a model call.
     reply: what a model says to it, begun before the call is carried out; text: all it says, unless it is streamed.
+    packed: an archive that was made ready before it; rows: those it puts into a dataset.
     """
 
     account: Account
@@ -35,6 +47,8 @@ class Call:
     args: dict[str, str]
     reply: Reply | None = None
     text: str = ""
+    packed: Blob | None = None
+    rows: MadeRows | None = None
 
     @property
     def origin(self) -> str:
@@ -78,9 +92,9 @@ def page_of(call: Call, items: list[tuple[str, T]]) -> tuple[list[T], dict[str, 
     items: (id, entry), newest first; turned around in place when the body asks for the other order.
     """
     body = call.body
-    marker = body.optional_text("marker")
-    size = min(int(body.number("maxKeys", 1, 10**9, default=10)), _LARGEST_PAGE)
-    if body.flag("pageReverse", default=False):
+    marker: str = body.get("marker") or ""
+    size = min(body.get("maxKeys") or 10, _LARGEST_PAGE)
+    if body.get("pageReverse"):
         items.reverse()
     start = 0
     if marker:

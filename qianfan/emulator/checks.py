@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
 from typing import TypeVar
 
 from qianfan._types import JSON
@@ -53,6 +54,14 @@ class Body:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
             raise invalid(key, f"{key} must be a number from {low:g} to {high:g}, found {_shown(value)}")
         return value
+
+    def moment(self, key: str) -> datetime:
+        """A required time in UTC."""
+        try:
+            return datetime.strptime(self.text(key), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
+        except ValueError:
+            value = _shown(self.fields.get(key))
+            raise invalid(key, f"{key} must be like 2024-05-16T15:23:30Z, found {value}") from None
 
     def object(self, key: str, *, required: bool = True) -> dict[str, JSON]:
         """An object; absent and not required: an empty one."""
@@ -107,6 +116,11 @@ def model_name(body: Body, key: str) -> str:
     if not body.get(key):
         raise Refused(Problem.MODEL_NAME_EMPTY, key, "the model name is empty")
     return body.text(key, longest=_MODEL_NAME_LENGTH)
+
+
+def distinct(records: Iterable[R]) -> list[R]:
+    """Each record once, though a call names it twice."""
+    return list({record.id: record for record in records}.values())
 
 
 def found(record: R | None, problem: Problem, field: str, key: JSON) -> R:

@@ -6,7 +6,7 @@ import logging
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-from qianfan.emulator import access
+from qianfan.emulator import access, limits
 from qianfan.emulator.account import Account
 from qianfan.emulator.calls import Call
 from qianfan.emulator.checks import Body
@@ -14,6 +14,7 @@ from qianfan.emulator.envelopes import Family, accepted, failure, refused, refus
 from qianfan.emulator.lifecycle import IllegalMove
 from qianfan.emulator.refusals import Problem, Refused, RefusedInference, RefusedObject
 from qianfan.emulator.routes import PREPARATIONS, Route
+from qianfan.emulator.usage import counted
 from qianfan.emulator.wire import Answer, Request
 
 logger = logging.getLogger("qianfan.emulator")
@@ -42,6 +43,8 @@ class Effect:
         self._route = route
         self._call = Call(account, request, body, route.args)
         self._refusal = Outcome(problem, "the body cannot be read") if problem else None
+        self._is_let_in = False
+        self._taken: limits.Taken | None = None
 
     async def arrive(self) -> None:
         """Check who calls, and do what needs no lock. A call that is not let in is refused whenever it happens."""
@@ -50,6 +53,10 @@ class Effect:
         try:
             with self._account.lock:
                 access.admit(self._account, self._route.family, self._call.request)
+                self._count()
+            self._is_let_in = True
+            if self._route.takes is not None:
+                self._route.takes.check("body", self._call.body.fields)
             preparation = PREPARATIONS.get(self._route.handler)
             if preparation is not None:
                 await preparation(self._call)
@@ -58,6 +65,21 @@ class Effect:
 
     def happen(self) -> Outcome:
         """Carry the call out, without waiting for anything."""
+        outcome = self._carried_out()
+        if self._is_let_in and self._route.family in _UNLOCKED:
+            outcome = Outcome(counted(self._call, outcome.answer), outcome.error)
+        if self._taken is not None:
+            outcome = Outcome(limits.told(outcome.answer, self._taken), outcome.error)
+        return outcome
+
+    def _count(self) -> None:
+        """Let a model call in by the rate limits, or raise their refusal."""
+        if self._route.family in _UNLOCKED:
+            account, call = self._account, self._call
+            names = limits.names_of(account.services, call.args, self._route.name, call.body.fields)
+            self._taken = account.limits.let_in(names, account.clock.monotonic())
+
+    def _carried_out(self) -> Outcome:
         if self._refusal is not None:
             return self._refusal
         family = self._route.family

@@ -6,6 +6,7 @@ import uuid
 from enum import Enum
 
 from qianfan._types import JSON
+from qianfan.emulator import words
 from qianfan.emulator.refusals import Problem, Refused, RefusedInference, RefusedObject
 from qianfan.emulator.wire import Answer, json_answer
 
@@ -51,6 +52,8 @@ def refused(family: Family, problem: Refused) -> Answer:
         return failure(family, code="InvalidURI", message=problem.text)
     if problem.problem is Problem.SYSTEM:
         return failure(family, status=500, code="InternalError", message=problem.text)
+    if problem.problem is Problem.TOO_MANY_BATCHES:
+        return failure(family, code="TaskRunningNumberExceedLimit", message=_sentence(problem))
     if problem.problem.is_conflict:
         return failure(family, status=412, code="PreconditionFailed", message=_sentence(problem))
     return failure(family, code="InappropriateJSON", message=_sentence(problem))
@@ -59,9 +62,10 @@ def refused(family: Family, problem: Refused) -> Answer:
 def refused_inference(family: Family, problem: RefusedInference) -> Answer:
     """A refusal of a model call."""
     if family is Family.INFERENCE_V1:
-        return json_answer({"error_code": problem.number, "error_msg": problem.text, "id": answer_id()})
+        content = {"error_code": problem.number, "error_msg": problem.text, "id": answer_id()}
+        return json_answer(content, headers=problem.headers)
     error = {"code": problem.word, "message": problem.text, "type": problem.kind}
-    return json_answer({"error": error, "id": answer_id()}, status=problem.status)
+    return json_answer({"error": error, "id": answer_id()}, status=problem.status, headers=problem.headers)
 
 
 def refused_object(problem: RefusedObject, *, with_body: bool = True) -> Answer:
@@ -86,14 +90,16 @@ def failure(family: Family, *, code: int | str | None = None, message: str = "",
         content = {"error_code": code or 336000, "error_msg": message, "id": answer_id()}
         return json_answer(content, status=status or 200)
     if family is Family.INFERENCE_V2:
-        kind = "internal_error" if (status or 500) >= 500 else "invalid_request_error"
+        usual, kind = words.INFERENCE_V2.get(str(code or "internal_error"), (500, "internal_error"))
+        if status is not None and status != usual:
+            kind = "internal_error" if status >= 500 else "invalid_request_error"
         error = {"code": code or "internal_error", "message": message, "type": kind}
-        return json_answer({"error": error, "id": answer_id()}, status=status or 500)
+        return json_answer({"error": error, "id": answer_id()}, status=status or usual)
     if family is Family.OAUTH:
         content = {"error": code or "server_error", "error_description": message}
         return json_answer(content, status=status or 401)
     rid = request_id()
-    default = 400 if family is Family.CONSOLE_V2 and code else 500
+    default = words.STATUS.get(str(code), 400 if family is Family.CONSOLE_V2 and code else 500)
     content = {"requestId": rid, "code": code or "InternalError", "message": message}
     return json_answer(content, status=status or default, headers={"x-bce-request-id": rid})
 

@@ -18,7 +18,7 @@ import anyio.to_thread
 from qianfan._types import JSON
 from qianfan.emulator.account import Account
 from qianfan.emulator.lifecycle import Work
-from qianfan.emulator.records import Dataset, Job, Record, Source, StoredObject, Task
+from qianfan.emulator.records import Job, Record, StoredObject
 from qianfan.errors import InvalidArgumentError
 
 if sys.platform == "win32":
@@ -118,9 +118,10 @@ class Folder:
     def _take_over(self, state: dict[str, JSON]) -> None:
         account, now = self._account, self._account.clock.monotonic()
         for name, shelf in account.shelves.items():
-            for row in state["shelves"][name]:
+            # A folder of an earlier version does not know every shelf.
+            for row in state["shelves"].get(name, ()):
                 shelf.put_back(_restarted(shelf.kind.model_validate(row), now))
-            shelf.next_number = state["numbers"][name]
+            shelf.next_number = state["numbers"].get(name, shelf.next_number)
             shelf.made = state.get("made", {}).get(name, len(shelf))
         for row in state["deleted_jobs"]:
             job = Job.model_validate(row)
@@ -131,7 +132,7 @@ class Folder:
             account.buckets.put(StoredObject.model_validate(row))
         account.changes = state["changes"]
         account.restart_ids()
-        account.blobs.forget_all_but({source.blob_key for source in _sources(account)})
+        account.blobs.forget_all_but({source.blob_key for source in account.sources()})
 
 
 def _dumped(record: Record, now: float) -> dict[str, JSON]:
@@ -152,11 +153,3 @@ def _restarted(record: Record, now: float) -> Record:
         if isinstance(work, Work):
             work.started += now
     return record
-
-
-def _sources(account: Account) -> list[Source]:
-    sources = [stored.source for stored in account.buckets.objects()]
-    records: list[Dataset | Task] = [*account.datasets, *account.tasks]
-    for record in records:
-        sources += record.sources if isinstance(record, Task) else [*record.sources, *record.incoming]
-    return sources

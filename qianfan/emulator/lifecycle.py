@@ -114,8 +114,9 @@ PUBLISH = _cycle(
 DEPLOY = _cycle(
     "deploy",
     {
-        "New": {"Deploying", "Failed"},
-        "Deploying": {"Serving", "Failed"},
+        # Stopped before it serves: its computing time was given back.
+        "New": {"Deploying", "Failed", "Stopped"},
+        "Deploying": {"Serving", "Failed", "Stopped"},
         "Serving": {"Deploying", "Stopped"},
         "Failed": (),
         "Stopped": {"Deploying", "Serving"},
@@ -124,7 +125,99 @@ DEPLOY = _cycle(
     ends=("Serving", "Failed"),
 )
 
-LIFE_CYCLES = (IMPORT, RELEASE, EXPORT, TRAINING, PUBLISH, DEPLOY)
+ETL = _cycle(
+    "etl",
+    {
+        "New": {"Running"},
+        "Running": {"Finished", "Interrupted", "Failed", "Paused"},
+        "Finished": (),
+        "Interrupted": (),
+        "Failed": (),
+        # No call goes on with it, so that a script that ends here leaves it so.
+        "Paused": (),
+    },
+    underway=("Running",),
+    ends=("Finished", "Interrupted", "Failed", "Paused"),
+)
+
+AUGMENT = _cycle(
+    "augmentation",
+    {"New": {"Running"}, "Running": {"Done", "Failed"}, "Done": (), "Failed": ()},
+    underway=("Running",),
+    ends=("Done", "Failed"),
+)
+
+COMPRESS = _cycle(
+    "compress",
+    {
+        "creating": {"running", "failed", "stopping"},
+        "running": {"succeeded", "failed", "stopping"},
+        "succeeded": (),
+        "failed": (),
+        "stopping": {"stopped"},
+        "stopped": (),
+    },
+    underway=("creating", "running"),
+    ends=("succeeded", "failed"),
+)
+
+# The platform does not document these states; they are the words it has for exports of datasets.
+MODEL_EXPORT = _cycle("model export", EXPORT.moves, EXPORT.underway, EXPORT.ends)
+
+BATCH = _cycle(
+    "batch inference",
+    {
+        "Queuing": {"Running", "Stopping", "Failed", "Expired"},
+        "Running": {"Done", "Stopping", "Failed", "Expired"},
+        "Done": (),
+        "Stopping": {"Stopped"},
+        "Stopped": (),
+        "Failed": (),
+        "Expired": (),
+    },
+    underway=("Queuing", "Running"),
+    ends=("Done", "Failed", "Expired"),
+)
+
+EVALUATION = _cycle(
+    "evaluation",
+    {
+        "Pending": {"Doing", "Stopping", "Failed"},
+        "Editing": {"Pending", "Doing"},
+        "Doing": {"DoingWithManualBegin", "Done", "PartlyDone", "Failed", "Stopping"},
+        "DoingWithManualBegin": {"Done", "Stopping"},
+        "Done": (),
+        "PartlyDone": (),
+        "Failed": (),
+        "Stopping": {"Stopped"},
+        "Stopped": (),
+    },
+    underway=("Pending", "Doing"),
+    ends=("Done", "PartlyDone", "Failed"),
+)
+
+EVALUATION_EXPORT = _cycle(
+    "evaluation export",
+    {"Pending": {"Uploading", "Fail"}, "Uploading": {"Done", "Fail"}, "Done": (), "Fail": ()},
+    underway=("Pending", "Uploading"),
+    ends=("Done", "Fail"),
+)
+
+LIFE_CYCLES = (
+    IMPORT,
+    RELEASE,
+    EXPORT,
+    ETL,
+    AUGMENT,
+    TRAINING,
+    PUBLISH,
+    DEPLOY,
+    COMPRESS,
+    MODEL_EXPORT,
+    BATCH,
+    EVALUATION,
+    EVALUATION_EXPORT,
+)
 
 
 @dataclass(frozen=True)
@@ -299,17 +392,38 @@ class Stages:
     imports: Stage
     releases: Stage
     exports: Stage
+    etl: Stage
+    augmentation: Stage
     training: Stage
     publishing: Stage
     deployment: Stage
+    compression: Stage
+    model_exports: Stage
+    batches: Stage
+    evaluations: Stage
+    evaluation_exports: Stage
 
     def reset(self) -> None:
         """Forget every script."""
-        for stage in (self.imports, self.releases, self.exports, self.training, self.publishing, self.deployment):
+        for stage in vars(self).values():
             stage.reset()
 
 
-_DEMO = {"import": 0.5, "release": 0.5, "export": 0.5, "training": 5.0, "publish": 0.7, "deploy": 1.2}
+_DEMO = {
+    "import": 0.5,
+    "release": 0.5,
+    "export": 0.5,
+    "etl": 0.5,
+    "augmentation": 0.5,
+    "training": 5.0,
+    "publish": 0.7,
+    "deploy": 1.2,
+    "compress": 2.0,
+    "model export": 0.5,
+    "batch inference": 1.0,
+    "evaluation": 1.5,
+    "evaluation export": 0.5,
+}
 """Seconds of a demonstration: a whole run takes about eight."""
 
 _INSTANT_TRAINING_LOOKS = 2
@@ -322,13 +436,22 @@ def stages_at(pace: str | float, *, computed: bool = False) -> Stages:
     the seconds of one training, as a number or as text; everything else then takes a tenth of that.
     Raises InvalidArgumentError for anything else.
     """
+    # Models that compute answer as fast as they can, and nothing is held up for show.
+    answering, judging = (Pace(after_looks=0) if computed else _usual(pace, cycle) for cycle in (BATCH, EVALUATION))
     return Stages(
         imports=Stage(IMPORT, _usual(pace, IMPORT)),
         releases=Stage(RELEASE, _usual(pace, RELEASE)),
         exports=Stage(EXPORT, _usual(pace, EXPORT)),
+        etl=Stage(ETL, _usual(pace, ETL)),
+        augmentation=Stage(AUGMENT, _usual(pace, AUGMENT)),
         training=Stage(TRAINING, _usual(pace, TRAINING), computed=computed),
         publishing=Stage(PUBLISH, _usual(pace, PUBLISH), computed=computed),
         deployment=Stage(DEPLOY, _usual(pace, DEPLOY), computed=computed),
+        compression=Stage(COMPRESS, _usual(pace, COMPRESS)),
+        model_exports=Stage(MODEL_EXPORT, _usual(pace, MODEL_EXPORT)),
+        batches=Stage(BATCH, answering),
+        evaluations=Stage(EVALUATION, judging),
+        evaluation_exports=Stage(EVALUATION_EXPORT, _usual(pace, EVALUATION_EXPORT)),
     )
 
 

@@ -10,6 +10,8 @@ from qianfan._clock import Clock
 from qianfan.emulator.account import Account, Keys
 from qianfan.emulator.blobs import BlobStore
 from qianfan.emulator.folder import Folder
+from qianfan.emulator.handlers import batch_inference, evaluations
+from qianfan.emulator.inquiries import Inquiries
 from qianfan.emulator.lifecycle import Stages, stages_at, training_seconds
 from qianfan.emulator.platform import Platform
 from qianfan.emulator.sample import add_sample
@@ -32,6 +34,7 @@ _POLLED = (
     "ETL_STATUS",
     "TRAIN_STATUS",
     "MODEL_PUBLISH_STATUS",
+    "MODEL_COMP_STATUS",
     "BATCH_RUN_STATUS",
     "DEPLOY_STATUS",
     "EVALUATION_ONLINE",
@@ -68,6 +71,8 @@ class Opened:
         if not self.account.datasets:
             add_sample(self.account)
         self.account.works.resume()
+        batch_inference.resume(self.account)
+        evaluations.resume(self.account)
         if self.folder is not None:
             self.folder.save_now()
 
@@ -78,6 +83,7 @@ class Opened:
 
     def close(self) -> None:
         """End all work, and remove temporary files."""
+        self.account.inquiries.close()
         self.account.works.close()
         self.blobs.close()
         if self.folder is not None:
@@ -103,6 +109,8 @@ def prepare(
     blobs = BlobStore(place / "blobs" if place else None)
     account = Account(clock=clock, stages=stages, blobs=blobs, keys=keys, seed=seed)
     folder = Folder(place, account) if place else None
+    save = folder.save_now if folder else lambda: None
+    account.inquiries = Inquiries(save)
     account.works = (
         Scripted(account)
         if is_scripted
@@ -110,7 +118,7 @@ def prepare(
             account,
             options,
             place=place / "training" if place else None,
-            save=folder.save_now if folder else lambda: None,
+            save=save,
         )
     )
     platform = Platform(account, save=folder.save if folder else None)

@@ -12,7 +12,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from qianfan._types import JSON
-from qianfan.emulator import curves
+from qianfan.emulator import curves, openapi
 from qianfan.emulator.faults import Fault
 from qianfan.emulator.handlers.overview import overview
 from qianfan.emulator.wire import Answer, Request, html_answer, json_answer
@@ -21,12 +21,14 @@ from qianfan.errors import InvalidArgumentError
 if TYPE_CHECKING:
     from qianfan.emulator.platform import Platform
 
+_DESCRIPTION = "/openapi.json"
+
 _FAULT_FIELDS = tuple(field.name for field in fields(Fault) if field.name not in ("call", "seen", "hits"))
 
 
 def is_page(request: Request) -> bool:
-    """Whether a request is about the emulator itself. A signed `/` is object storage's list of buckets."""
-    if request.path == "/":
+    """Whether a request is about the emulator itself. A signed one of `/` or a file below it is object storage's."""
+    if request.path in ("/", _DESCRIPTION):
         return request.method == "GET" and not request.header("authorization")
     return request.path == "/_emulator" or request.path.startswith("/_emulator/")
 
@@ -36,12 +38,16 @@ async def show(platform: Platform, request: Request) -> Answer:
     path = request.path.rstrip("/")
     if path == "" and request.method == "GET":
         return html_answer(_overview_page(_facts(platform)))
+    if path == _DESCRIPTION:
+        return Answer(200, {"content-type": "application/json"}, openapi.text().encode())
     if path == "/_emulator" and request.method == "GET":
         return json_answer(_facts(platform))
     if path.startswith("/_emulator/tasks/") and request.method == "GET":
         return _task_page(platform, path.rpartition("/")[2])
     if path == "/_emulator/faults":
         return await _faults(platform, request)
+    if path == "/_emulator/limits":
+        return await _limits(platform, request)
     if path == "/_emulator/quirks":
         return await _quirks(platform, request)
     if path == "/_emulator/counts" and request.method == "GET":
@@ -75,6 +81,23 @@ async def _faults(platform: Platform, request: Request) -> Answer:
         return {"ordered": wish}
 
     return await _carried_out(request, "order a fault", order)
+
+
+async def _limits(platform: Platform, request: Request) -> Answer:
+    """Limit a model over HTTP, as `Emulator.limit` does in process, or take all limits away."""
+    account = platform.account
+    if request.method == "DELETE":
+        with account.lock:
+            account.limits.clear()
+        return json_answer({"limited": 0})
+
+    def limit(wish: dict[str, JSON]) -> JSON:
+        _check_names("a limit", wish, ("model", "qps", "rpm", "tpm"))
+        with account.lock:
+            account.limits.set(**wish)
+        return {"limited": wish}
+
+    return await _carried_out(request, "set a limit", limit)
 
 
 async def _quirks(platform: Platform, request: Request) -> Answer:
@@ -171,6 +194,7 @@ def _overview_page(facts: dict[str, JSON]) -> str:
         f'<p class="note">A local double of the Qianfan platform. {_HONEST[facts["simulated"]]}</p>',
         *(_table(title, rows[title], columns) for title, columns in _COLUMNS.items()),
         '<p>The same as JSON: <a href="/_emulator">/_emulator</a></p>',
+        f'<p>What can be called, as OpenAPI: <a href="{_DESCRIPTION}">{_DESCRIPTION}</a></p>',
     ]
     return _page("qianfan emulator", "\n".join(sections))
 

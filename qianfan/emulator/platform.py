@@ -14,6 +14,7 @@ from qianfan.emulator.checks import Body
 from qianfan.emulator.effects import Effect
 from qianfan.emulator.envelopes import Family, failure, refused_object
 from qianfan.emulator.faults import Fault, Faults, breaking_off, spoilt
+from qianfan.emulator.forms import form_of, is_form
 from qianfan.emulator.late import Earlier, Late, LateRequests
 from qianfan.emulator.record import Log, Recorded
 from qianfan.emulator.refusals import RefusedObject
@@ -51,7 +52,7 @@ class Platform:
 
     async def _handle_call(self, route: Route, request: Request) -> Answer:
         try:
-            body, problem = _parsed(await request.read()), None
+            body, problem = _parsed(await request.read(), request.header("content-type"), route.family), None
         except (BodyTooLarge, ValueError, TypeError) as error:
             body, problem = None, _unreadable(route.family, error)
         recorded = Recorded(route.name, request.method, request.path, route.action, body)
@@ -130,11 +131,23 @@ class Platform:
         return made
 
 
-def _parsed(content: bytes) -> dict[str, JSON]:
-    body = json.loads(content) if content.strip() else {}
+def _parsed(content: bytes, content_type: str, family: Family) -> dict[str, JSON]:
+    if is_form(content_type):
+        return form_of(content, content_type)
+    try:
+        body = json.loads(content) if content.strip() else {}
+        if family not in _NAMING:
+            # What Python reads beyond JSON, and half a character by its escape, could not be written into any answer.
+            json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
     if not isinstance(body, dict):
         raise TypeError
     return body
+
+
+_NAMING = (Family.INFERENCE_V1, Family.INFERENCE_V2)
+"""Who says itself which field holds what is no JSON."""
 
 
 def _unreadable(family: Family, error: Exception) -> Answer:

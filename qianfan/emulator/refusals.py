@@ -17,6 +17,7 @@ class Problem(Enum):
     STATE = (500001, True)
     SYSTEM = (500000, False)
     UNSUPPORTED = (3, False)
+    TOO_MANY_BATCHES = (4, True)
     TOO_FEW_ROWS = (510101, False)
     DATASET_UNUSABLE = (510102, False)
     JOB_NAME_TAKEN = (510201, False)
@@ -31,6 +32,8 @@ class Problem(Enum):
     MODEL_MISSING = (70102, False)
     RUN_MISSING = (70114, False)
     ALREADY_PUBLISHED = (70118, True)
+    OUTPUT_MISSING = (70115, True)
+    SET_IS_IMPORTED = (70128, True)
     MODEL_TYPE_MISMATCH = (70130, False)
     MODEL_NAME_EMPTY = (70131, False)
 
@@ -60,11 +63,15 @@ class Refused(Exception):
 
 
 class RefusedInference(Exception):
-    """An inference call that is refused: a number in V1, a word with an HTTP status and a type in V2."""
+    """An inference call that is refused: a number in V1, a word with an HTTP status and a type in V2.
+
+    headers: extra response headers, which tell of rate limits.
+    """
 
     def __init__(
         self, number: int, text: str, *, word: str = "invalid_argument", status: int = 400, kind: str = ""
     ) -> None:
+        self.headers: dict[str, str] = {}
         self.number = number
         self.text = text
         self.word = word

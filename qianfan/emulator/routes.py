@@ -9,12 +9,21 @@ from qianfan._types import JSON
 from qianfan.emulator.calls import Call, Handler
 from qianfan.emulator.envelopes import Family
 from qianfan.emulator.handlers import (
+    batch_inference,
+    charge,
     datasets,
     datasets_v1,
     datasets_v2,
+    enhance,
+    entities,
+    etl,
+    evaluations,
+    evaluations_v1,
+    evaluations_v2,
     finetuning_v1,
     finetuning_v2,
     inference,
+    model_exports,
     models_v1,
     models_v2,
     services_v1,
@@ -23,6 +32,8 @@ from qianfan.emulator.handlers import (
 )
 from qianfan.emulator.handlers.services import MODEL_PATH
 from qianfan.emulator.refusals import Problem, Refused
+from qianfan.emulator.shapes import FORMS
+from qianfan.emulator.shapes.vocabulary import Obj
 from qianfan.emulator.wire import Request
 
 Preparation = Callable[[Call], Awaitable[None]]
@@ -32,36 +43,40 @@ CONSOLE_V2: dict[str, dict[str, Handler]] = {
     "/v2/finetuning": finetuning_v2.ACTIONS,
     "/v2/model": models_v2.ACTIONS,
     "/v2/service": services_v2.ACTIONS,
+    "/v2/charge": charge.ACTIONS,
+    "/v2/eval": evaluations_v2.ACTIONS,
+    "/v2/batchinference": batch_inference.ACTIONS,
 }
 """Path -> `Action` -> who carries it out."""
 
 CONSOLE_V1_PREFIX = "/wenxinworkshop"
 
-DATA_V1: dict[str, Handler] = {**datasets_v1.PATHS}
+DATA_V1: dict[str, Handler] = {**datasets_v1.PATHS, **entities.PATHS, **etl.PATHS, **enhance.PATHS}
 """Paths below the prefix that answer in the style of the data part."""
 
-CONSOLE_V1: dict[str, Handler] = {**finetuning_v1.PATHS, **models_v1.PATHS, **services_v1.PATHS}
+CONSOLE_V1: dict[str, Handler] = {
+    **finetuning_v1.PATHS,
+    **models_v1.PATHS,
+    **services_v1.PATHS,
+    **evaluations_v1.PATHS,
+}
 """Paths below the prefix that answer in the style of the other parts."""
 
-INFERENCE_V1: dict[str, Handler] = {
-    "chat": inference.chat_v1,
-    "completions": inference.completions_v1,
-    "embeddings": inference.embeddings_v1,
-    "text2image": inference.text2image_v1,
-}
+INFERENCE_V1: dict[str, Handler] = inference.KINDS
 
-INFERENCE_V2: dict[str, Handler] = {
-    "/v2/chat/completions": inference.chat_v2,
-    "/v2/embeddings": inference.embeddings_v2,
-}
+INFERENCE_V2: dict[str, Handler] = inference.PATHS
 
 PREPARATIONS: dict[Handler, Preparation] = {
+    batch_inference.describe_task: batch_inference.wait_for_answers,
+    evaluations_v1.detail: evaluations.wait_for_answers,
+    evaluations_v2.describe_task: evaluations.wait_for_answers,
     datasets_v1.import_data: datasets.read_sources,
     datasets_v2.create_import_task: datasets.read_sources,
+    etl.create: etl.clean_ahead,
+    enhance.create: enhance.augment_ahead,
     finetuning_v2.create_task: finetuning_v2.read_training_files,
-    inference.chat_v1: inference.ask_chat_v1,
-    inference.completions_v1: inference.ask_completions_v1,
-    inference.chat_v2: inference.ask_chat_v2,
+    model_exports.create_model_export_task: model_exports.pack_model,
+    **inference.PREPARATIONS,
 }
 """What is done, without the account's lock, before a handler that would otherwise hold it for long, or that waits."""
 
@@ -71,13 +86,17 @@ RESERVED = ("v1", "v2", "wenxinworkshop", "rpc", "oauth", "_emulator")
 
 @dataclass(frozen=True)
 class Route:
-    """Where a request goes: the family that answers, the handler, and the name it is recorded under."""
+    """Where a request goes: the family that answers, the handler, and the name it is recorded under.
+
+    takes: what its body has to be like; one that does not fit never comes to the handler.
+    """
 
     family: Family
     name: str
     handler: Handler
     action: str | None = None
     args: dict[str, str] = field(default_factory=dict)
+    takes: Obj | None = None
 
 
 def route_of(request: Request) -> Route | None:
@@ -91,9 +110,10 @@ def route_of(request: Request) -> Route | None:
     if path in INFERENCE_V2:
         return Route(Family.INFERENCE_V2, path.removeprefix("/v2/").replace("/", "."), INFERENCE_V2[path])
     for family, table in ((Family.DATA_V1, DATA_V1), (Family.CONSOLE_V1, CONSOLE_V1)):
-        handler = table.get(path.removeprefix(CONSOLE_V1_PREFIX)) if path.startswith(CONSOLE_V1_PREFIX) else None
+        below = path.removeprefix(CONSOLE_V1_PREFIX)
+        handler = table.get(below) if path.startswith(CONSOLE_V1_PREFIX) else None
         if handler is not None:
-            return Route(family, path.rpartition("/")[2], handler)
+            return Route(family, path.rpartition("/")[2], handler, takes=_taken(below))
     if path.startswith(MODEL_PATH + "/"):
         return _model_route(path.removeprefix(MODEL_PATH + "/"))
     if path == "/oauth/2.0/token":
@@ -105,12 +125,18 @@ def route_of(request: Request) -> Route | None:
 
 def _action_route(path: str, action: str) -> Route:
     handler = CONSOLE_V2[path].get(action, _unknown_action)
-    return Route(Family.CONSOLE_V2, action or path.rpartition("/")[2], handler, action=action)
+    takes = _taken(action) if action in CONSOLE_V2[path] else None
+    return Route(Family.CONSOLE_V2, action or path.rpartition("/")[2], handler, action=action, takes=takes)
+
+
+def _taken(endpoint: str) -> Obj | None:
+    form = FORMS.get(endpoint)
+    return form.takes if form else None
 
 
 def _model_route(rest: str) -> Route:
     kind, _, endpoint = rest.partition("/")
-    handler = INFERENCE_V1.get(kind, inference.unknown_v1)
+    handler = INFERENCE_V1.get(kind, inference.unknown)
     return Route(Family.INFERENCE_V1, kind, handler, args={"endpoint": endpoint})
 
 

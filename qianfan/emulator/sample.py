@@ -6,7 +6,7 @@ from pathlib import Path
 
 from qianfan.emulator.account import Account
 from qianfan.emulator.catalogue import DATA
-from qianfan.emulator.records import Dataset, Group
+from qianfan.emulator.records import Dataset, Group, Part
 
 SAMPLE_NUMBER = 111
 SAMPLE_ID = "ds-sampledataset111"
@@ -39,7 +39,8 @@ def add_sample(account: Account) -> Dataset:
         version=1,
         import_state="ImportFinished",
         release_state="Published",
-        sources=[source],
+        sources=[Part.of(source, origin="0", imported=now)],
+        imports=1,
     )
     account.groups.put_back(group)
     account.datasets.put_back(dataset)

@@ -7,9 +7,10 @@ import json
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import PurePosixPath
 
 from qianfan.emulator.templates import BadRow, Row, Template
 
@@ -83,8 +84,11 @@ def scan(name: str, content: bytes, template: Template) -> Scan:
     """Check one uploaded file, `.jsonl`, `.txt` or a `.zip` of these."""
     found = Scan(bytes=len(content))
     try:
-        for file, text in files_in(name, content):
-            _scan_file(file, text, template, found)
+        if has_images(content, template):
+            _scan_images(name, content, template, found)
+        else:
+            for file, text in files_in(name, content):
+                _scan_file(file, text, template, found)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         found.reject(BadLine(name, 1, "", f"the archive cannot be read: {error}"))
     if not found.rows and not found.bad:
@@ -120,6 +124,120 @@ def _scan_file(name: str, content: bytes, template: Template, found: Scan) -> No
             found.add(template.read_row(_parse(line, as_text=whole_file_is_a_row)))
         except BadRow as problem:
             found.reject(BadLine(name, number, line[:_SHOWN_TEXT].decode("utf-8", "replace"), str(problem)))
+
+
+def _scan_images(name: str, content: bytes, template: Template, found: Scan) -> None:
+    for unit in images_in(content):
+        if unit.image is None:
+            found.reject(BadLine(unit.file, 1, unit.text[:_SHOWN_TEXT], "there is no image of the same name"))
+            continue
+        try:
+            found.add(read_unit(unit, template))
+        except BadRow as problem:
+            found.reject(BadLine(unit.file, 1, unit.text[:_SHOWN_TEXT], str(problem)))
+
+
+# --- rows one by one ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One row as it lies in an uploaded file.
+
+    file: the file or member that holds it. content: a line, a whole text, or what belongs to an image, empty without.
+    whole: whether it is a file of its own. image: name and bytes of the image that the row is about.
+    """
+
+    file: str
+    content: bytes
+    whole: bool = False
+    image: tuple[str, bytes] | None = None
+
+    @property
+    def text(self) -> str:
+        """The content as text."""
+        return self.content.decode("utf-8-sig", "replace")
+
+
+_IMAGES = (".jpg", ".jpeg", ".png", ".bmp")
+
+
+def has_images(content: bytes, template: Template) -> bool:
+    """Whether rows are images in an archive, each with a file of the same name for what is said about it."""
+    return template.data_format == "PromptImage" and _is_zip(content)
+
+
+def units_in(name: str, content: bytes, template: Template) -> Iterator[Unit]:
+    """The rows of a file that was scanned without a complaint."""
+    if has_images(content, template):
+        yield from images_in(content)
+        return
+    for file, text in files_in(name, content):
+        if is_one_row(file, template):
+            yield Unit(file, text, whole=True)
+        else:
+            yield from (Unit(file, line) for _, line in _lines(text))
+
+
+def images_in(content: bytes) -> Iterator[Unit]:
+    """The images of an archive with what is said about each, then what is said about none of them."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        paths = {PurePosixPath(member.filename): member for member in archive.infolist() if not member.is_dir()}
+        said = {path.with_suffix(""): path for path in paths if path.suffix.lower() == ".json"}
+        for path, member in paths.items():
+            if path.suffix.lower() in _IMAGES:
+                about = said.pop(path.with_suffix(""), None)
+                text = archive.read(paths[about]) if about is not None else b""
+                yield Unit(str(path), text, image=(path.name, archive.read(member)))
+        for path in said.values():
+            yield Unit(str(path), archive.read(paths[path]))
+
+
+def read_unit(unit: Unit, template: Template) -> Row:
+    """A row against its template. Raises BadRow."""
+    if unit.image is not None and not unit.content:
+        return Row(annotated=False)
+    return template.read_row(value_of(unit))
+
+
+def value_of(unit: Unit) -> object:
+    """What a row says: the text, or the value of its JSON. Raises BadRow."""
+    return _parse(unit.content, as_text=unit.whole)
+
+
+def packed(units: Sequence[Unit], folder: str = "") -> tuple[str, bytes]:
+    """(name, content) of a file of rows: lines where every row is one, else an archive that keeps their order.
+
+    folder: of the members of an archive.
+    """
+    if all(not unit.whole and unit.image is None for unit in units):
+        return "rows.jsonl", _joined(units)
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, text in _members(units):
+            archive.writestr(folder + name, text)
+    return "rows.zip", content.getvalue()
+
+
+def _members(units: Sequence[Unit]) -> Iterator[tuple[str, bytes]]:
+    lines: list[Unit] = []
+    for place, unit in enumerate(units):
+        if unit.image is not None:
+            suffix = PurePosixPath(unit.image[0]).suffix
+            yield f"{place}{suffix}", unit.image[1]
+            if unit.content:
+                yield f"{place}.json", unit.content
+        elif unit.whole:
+            yield f"{place}.txt", unit.content
+        else:
+            lines.append(unit)
+            if place + 1 == len(units) or units[place + 1].whole or units[place + 1].image:
+                yield f"{place}.jsonl", _joined(lines)
+                lines.clear()
+
+
+def _joined(units: Iterable[Unit]) -> bytes:
+    return b"".join(unit.content.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n") + b"\n" for unit in units)
 
 
 def parsed_lines(content: bytes, *, as_text: bool) -> Iterator[tuple[int, object]]:

@@ -6,6 +6,7 @@ It is for tests of clients, which decide with it exactly what their client sees.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
 from typing import Literal
 
 from qianfan._clock import Clock
@@ -103,6 +104,9 @@ class Scripted:
         model.state = account.stages.publishing.advance(model.state, model.work, account.clock.monotonic(), look=look)
         if model.state == "Fail" and model.work is not None:
             model.reason = model.work.reason
+
+    def weights(self, model: Model) -> Path | None:
+        return None
 
     def start_deployment(self, service: Service) -> None:
         stage, clock = self._account.stages.deployment, self._account.clock

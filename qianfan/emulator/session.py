@@ -16,12 +16,29 @@ from qianfan import _local
 from qianfan._clock import SYSTEM_CLOCK, Clock
 from qianfan.emulator.account import Account, Keys
 from qianfan.emulator.faults import Faults
+from qianfan.emulator.handlers.evaluations import judge
 from qianfan.emulator.late import Late
 from qianfan.emulator.lifecycle import Stage
+from qianfan.emulator.limits import EVERY
 from qianfan.emulator.opening import BUCKET, check_keys, fresh_seed, polling_intervals, prepare
 from qianfan.emulator.quirks import Quirks
 from qianfan.emulator.record import Recorded
-from qianfan.emulator.records import Dataset, Job, Model, ModelSet, Service, StoredObject, Task
+from qianfan.emulator.records import (
+    Augmentation,
+    BatchTask,
+    Cleaning,
+    CompTask,
+    ComputeUnit,
+    Dataset,
+    Evaluation,
+    Job,
+    Model,
+    ModelSet,
+    Service,
+    StoredObject,
+    Task,
+    TpmInstance,
+)
 from qianfan.emulator.sample import add_sample
 from qianfan.emulator.training.options import engine_options
 from qianfan.emulator.transport import InProcessTransport
@@ -216,6 +233,16 @@ class Emulator:
         return self._up_to_now().datasets.snapshot()
 
     @property
+    def cleanings(self) -> Mapping[str, Cleaning]:
+        """Cleanings of datasets by `etl-` id."""
+        return self._up_to_now().cleanings.snapshot()
+
+    @property
+    def augmentations(self) -> Mapping[str, Augmentation]:
+        """Augmentations of datasets by `enhance-` id."""
+        return self._up_to_now().augmentations.snapshot()
+
+    @property
     def jobs(self) -> Mapping[str, Job]:
         """Fine-tuning jobs by `job-` id."""
         return self._up_to_now().jobs.snapshot()
@@ -241,6 +268,31 @@ class Emulator:
         return self._up_to_now().services.snapshot()
 
     @property
+    def batches(self) -> Mapping[str, BatchTask]:
+        """Batch inferences by `infer-` id."""
+        return self._up_to_now().batches.snapshot()
+
+    @property
+    def evaluations(self) -> Mapping[str, Evaluation]:
+        """Evaluations by `ame-` id."""
+        return self._up_to_now().evaluations.snapshot()
+
+    @property
+    def compressions(self) -> Mapping[str, CompTask]:
+        """Compressions of models by id."""
+        return self._up_to_now().comp_tasks.snapshot()
+
+    @property
+    def compute_units(self) -> Mapping[str, ComputeUnit]:
+        """The hardware that is bought and not given back, by instance id."""
+        return self._up_to_now().units.snapshot()
+
+    @property
+    def tpm_instances(self) -> Mapping[str, TpmInstance]:
+        """The quota that is bought and not given back, by instance id."""
+        return self._up_to_now().tpm_instances.snapshot()
+
+    @property
     def buckets(self) -> Mapping[str, Mapping[str, StoredObject]]:
         """Objects by bucket and key; `read_object` gives their content."""
         return self._up_to_now().buckets.snapshot()
@@ -253,7 +305,8 @@ class Emulator:
     def made(self, kind: str) -> int:
         """How many things of a kind ever came into being, those that are gone included; the sample is not counted.
 
-        kind: "dataset", "job", "task", "model_set", "model" or "service". Raises InvalidArgumentError for another.
+        kind: "dataset", "job", "task", "model_set", "model", "service", "compression", "compute_unit",
+        "tpm_instance", "batch_inference" or "evaluation". Raises InvalidArgumentError for another.
         """
         account = self._up_to_now()
         with account.lock:
@@ -286,6 +339,16 @@ class Emulator:
         return self._stages.exports
 
     @property
+    def etl(self) -> Stage:
+        """How cleanings of datasets go."""
+        return self._stages.etl
+
+    @property
+    def augmentation(self) -> Stage:
+        """How augmentations of datasets go."""
+        return self._stages.augmentation
+
+    @property
     def training(self) -> Stage:
         """How scripted trainings go."""
         return self._stages.training
@@ -299,6 +362,42 @@ class Emulator:
     def deployment(self) -> Stage:
         """How scripted deployments go."""
         return self._stages.deployment
+
+    @property
+    def compression(self) -> Stage:
+        """How compressions go."""
+        return self._stages.compression
+
+    @property
+    def batch_inference(self) -> Stage:
+        """How batch inferences go. One ends well only when every row has its answer, however fast it is to go."""
+        return self._stages.batches
+
+    @property
+    def evaluation(self) -> Stage:
+        """How evaluations go. As with `batch_inference`, answers take the time that they take."""
+        return self._stages.evaluations
+
+    @property
+    def evaluation_exports(self) -> Stage:
+        """How exports of the answers of evaluations go."""
+        return self._stages.evaluation_exports
+
+    def judge(self, evaluation_id: str, score: int) -> None:
+        """Play the people that a manual evaluation waits for: they give every answer this score, and it is Done.
+
+        Raises KeyError when there is no such evaluation, InvalidArgumentError for one that waits for nobody, or for a
+        score outside of its range.
+        """
+        account = self._up_to_now()
+        with account.lock:
+            judge(account, self.evaluations[evaluation_id], score)
+        self._opened.save()
+
+    @property
+    def model_exports(self) -> Stage:
+        """How exports of models go."""
+        return self._stages.model_exports
 
     @property
     def faults(self) -> Faults:
@@ -321,8 +420,28 @@ class Emulator:
         with self._account.lock:
             self._account.tokens.expire_all(self._account.now())
 
+    def revoke_tokens(self) -> None:
+        """Make every token and API key given out so far an unknown one."""
+        with self._account.lock:
+            self._account.tokens.revoke_all()
+
+    def create_api_key(self) -> str:
+        """A long-lived API key, as people make it in the console: a `bearer_token` for V2 model calls."""
+        with self._account.lock:
+            return self._account.tokens.new_api_key()
+
+    def limit(self, model: str = EVERY, *, qps: int = 0, rpm: int = 0, tpm: int = 0) -> None:
+        """Limit how many requests a second and a minute, and how many tokens a minute, a model takes.
+
+        model: as either generation names it, or a service by its endpoint; "*" is each model. Answers tell of the
+        limits in their headers. What is left out follows from the others: 60 requests a minute for one a second, and
+        1000 tokens for a request. Nothing at all takes the limit away, and so does `reset`.
+        """
+        with self._account.lock:
+            self._account.limits.set(model, qps=qps, rpm=rpm, tpm=tpm)
+
     def reset(self) -> None:
-        """Forget scripts, faults, recorded and late requests, and everything in the account but the sample dataset."""
+        """Forget scripts, faults, limits, recorded and late requests, and everything in the account but the sample dataset."""
         with self._account.lock:
             self._stages.reset()
             self._platform.faults.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from qianfan._types import JSON
 
@@ -150,6 +151,35 @@ def _image_row(value: JSON) -> Row:
     return Row(characters=len(_text(value, "prompt")))
 
 
+# The platform names the next three kinds without their file format; these are our reading.
+
+
+def _seen_row(value: JSON) -> Row:
+    """Turns as of a dialogue, the first with an `image`: a link to it, or its content in base64."""
+    turns = _turns(value)
+    _text(turns[0], "image")
+    return _dialogue_row(turns)
+
+
+def _role_row(value: JSON) -> Row:
+    """Messages as of a chat: `[{"role": "user", "content": ...}, {"role": "assistant", "content": ...}]`."""
+    said = [(turn.get("role"), _text(turn, "content")) for turn in _turns(value)]
+    if any(role not in ("system", "user", "assistant") for role, _ in said):
+        raise BadRow("'role' must be 'system', 'user' or 'assistant'")
+    pairs = [(a, b) for (asks, a), (says, b) in pairwise(said) if (asks, says) == ("user", "assistant")]
+    return Row(tuple(pairs), said[-1][0] == "assistant", sum(len(text) for _, text in said))
+
+
+def _gap_row(value: JSON) -> Row:
+    """A text with a gap: `{"prefix": ..., "suffix": ..., "middle": ...}`, unannotated without `middle`."""
+    if not isinstance(value, dict):
+        raise BadRow('a row is an object, for example {"prefix": "...", "suffix": "...", "middle": "..."}')
+    prefix, suffix = _text(value, "prefix"), _text(value, "suffix")
+    middle = _text(value, "middle") if value.get("middle") is not None else None
+    pairs = ((prefix, middle),) if middle is not None else ()
+    return Row(pairs, middle is not None, len(prefix) + len(suffix) + len(middle or ""))
+
+
 TEMPLATES = (
     Template("PromptResponse", 2000, 20, 4, frozenset({"SFT"}), _dialogue_row),
     Template("PromptSortedresponses", 2001, 20, 4, frozenset(), _ranked_row),
@@ -158,6 +188,9 @@ TEMPLATES = (
     Template("Text", 40100, 401, 4, frozenset({"PostPretrain"}), _text_row),
     Template("Prompt", 40200, 402, 4, frozenset(), _prompt_row),
     Template("PromptImage", 70500, 705, 7, frozenset({"SFT-text2image"}), _image_row),
+    Template("PromptImageResponse", 0, 0, 7, frozenset(), _seen_row),
+    Template("Role", 0, 0, 4, frozenset(), _role_row),
+    Template("SFT_FIM", 0, 0, 4, frozenset(), _gap_row),
 )
 
 _BY_FORMAT = {template.data_format: template for template in TEMPLATES}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol
 
 from qianfan._types import JSON
@@ -88,6 +89,10 @@ class Works(Protocol):
 
     def look_at_publishing(self, model: Model, *, look: bool) -> None:
         """Bring the state of a model up to date."""
+        ...
+
+    def weights(self, model: Model) -> Path | None:
+        """The folder of a model that was really made; None where there is none."""
         ...
 
     def start_deployment(self, service: Service) -> None:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from qianfan.resources.console.consts import DeployPoolType, ServiceType
+from qianfan.resources.console.consts import DeployPoolType, ModelCompStrategy, ModelQuantizationWeight, ServiceType
 
-__all__ = ["DeployPoolType", "ServiceType"]
+__all__ = ["DeployPoolType", "ModelCompStrategy", "ModelQuantizationWeight", "ServiceType"]

@@ -7,27 +7,35 @@ from typing import Any
 
 from qianfan._sync import run_sync
 from qianfan._transport import Client
+from qianfan.dataset.dataset import Dataset
 from qianfan.errors import (
     APIError,
     AuthError,
+    BatchInferenceFailedError,
     InternalError,
     InvalidArgumentError,
+    ModelCompressFailedError,
     ModelPublishFailedError,
     QianfanError,
     ServiceDeployFailedError,
     TrainJobFailedError,
 )
+from qianfan.model.asking import dataset_of, questions_in
+from qianfan.model.batching import Batch, answered, ordered, outputs_at, until_done
 from qianfan.model.configs import DeployConfig
+from qianfan.model.consts import ModelCompStrategy, ModelQuantizationWeight
 from qianfan.model.service import Service
 from qianfan.pipeline import Mark, Purchase, Purchases, Receipt
-from qianfan.resources.console.consts import ModelState, TrainStatus
+from qianfan.resources.console.consts import ModelCompTaskStatus, ModelState, TrainStatus
 from qianfan.resources.platform import Platform
-from qianfan.resources.purchase import lone_purchases, name_with
-from qianfan.resources.schemas import ModelVersion, Task
+from qianfan.resources.purchase import labelled, lone_purchases, name_with, new_token
+from qianfan.resources.schemas import CompTask, ModelVersion, Task
 from qianfan.resources.waiting import Tell, silent, watch, word
 
 _NAME_TAKEN = 70101
 _ALREADY_PUBLISHED = 70118
+_LONGEST_DESCRIPTION = 300
+_COMPRESSING = ("", ModelCompTaskStatus.Creating, ModelCompTaskStatus.Running, ModelCompTaskStatus.Stopping)
 
 
 class Model:
@@ -66,6 +74,8 @@ class Model:
         self.service: Service | None = None
         self._ordered: str | None = None
         self._purchases: Purchases | None = None
+        self._batches: dict[str, Purchases] = {}
+        self._compressions: dict[tuple[str, ...], Purchases] = {}
         self._platform = Platform(client)
 
     @property
@@ -262,14 +272,113 @@ class Model:
         self.set_id = detail.set_id or self.set_id
         self.name = detail.name or self.name
 
+    # --- compress -------------------------------------------------------------------------------------------
+
+    async def acompress(
+        self,
+        strategy: ModelCompStrategy | str,
+        weight: ModelQuantizationWeight | str | None = None,
+        *,
+        tell: Tell = silent,
+    ) -> Model:
+        """Make a smaller version of this one in the same model set, and return it once it is ready.
+
+        weight: the number format; needed for Quantization, and for nothing else.
+        If waiting was cut short, a second call of the same object goes on waiting for the same compression; after one
+        that failed it orders a new one. One that was ordered without a clear answer is looked for, not ordered again.
+        tell: hears (description, what is known) while it is waited for.
+
+        Raises InvalidArgumentError for a version that cannot be compressed, ModelCompressFailedError for a compression
+        that fails or is stopped.
+        """
+        config = _compression(strategy, weight)
+        key = tuple(config.values())
+        _, model_id = await self.aids()
+        task_id = await self._order_compression(config, self._compressions.get(key), key)
+        detail = await self._until_compressed(task_id, tell)
+        if detail.status != ModelCompTaskStatus.Succeeded or not detail.model_id:
+            self._compressions.pop(key, None)
+            status = word(detail.status)
+            raise ModelCompressFailedError(
+                f"compression {task_id!r} of model {model_id!r} ended as {status!r}"
+                + ("" if detail.status != ModelCompTaskStatus.Succeeded else " and names no new version")
+                + (f": {detail.failure}" if detail.failure else ""),
+                model_id=model_id,
+                task_id=task_id,
+                status=status,
+                reason=detail.failure,
+            )
+        made = Model(self.set_id, detail.model_id, client=self._platform.client)
+        await made._until_ready(tell)
+        return made
+
+    def compress(self, strategy: ModelCompStrategy | str, weight: ModelQuantizationWeight | str | None = None) -> Model:
+        """Blocking form of `acompress`."""
+        return run_sync(self.acompress, strategy, weight)
+
+    async def _order_compression(
+        self, config: Mapping[str, str], purchases: Purchases | None, key: tuple[str, ...]
+    ) -> str:
+        set_id, model_id = await self.aids()
+        models = self._platform.models_v2
+        if purchases is None:
+            if not (await models.describe_model(model_id)).is_support_model_comp:
+                raise InvalidArgumentError(f"model {model_id!r} cannot be compressed (isSupportModelComp is not true)")
+            client = self._platform.client
+            order = f"compression of {model_id} {new_token()}"
+            purchases = lone_purchases(order, client.clock, client.settings.submit_settle_seconds)
+            self._compressions[key] = purchases
+
+        def request(mark: Mark) -> dict[str, Any]:
+            said = labelled(f"{' '.join(key)} of {model_id}", mark.label, _LONGEST_DESCRIPTION)
+            return {
+                "name": name_with(mark.token, f"c_{model_id}"),
+                "source_model_id": model_id,
+                "set_id": set_id,
+                "config": dict(config),
+                "description": said,
+            }
+
+        async def create(request: Mapping[str, Any]) -> Receipt:
+            return Receipt(await models.create_comp_task(**request))
+
+        async def find(mark: Mark) -> list[Receipt]:
+            listed = [task async for task in models.comp_tasks(model_id)]
+            mine = [task.task_id for task in listed if task.task_id and task.name == request(mark)["name"]]
+            return [Receipt(task_id) for task_id in reversed(mine)]  # the oldest first
+
+        def look_for(mark: Mark) -> str:
+            return f"a compression {request(mark)['name']!r}"
+
+        # Whether the platform takes money for it is not documented, so it is never ordered twice.
+        return (await purchases.ensure(Purchase("compression", request, create, find, paid=True, look_for=look_for))).id
+
+    async def _until_compressed(self, task_id: str, tell: Tell) -> CompTask:
+        client = self._platform.client
+
+        def note(detail: CompTask) -> None:
+            if detail.status in _COMPRESSING:
+                tell(f"compression {task_id} is {word(detail.status)}", detail.body)
+
+        return await watch(
+            lambda: self._platform.models_v2.describe_comp_task(task_id),
+            until=lambda detail: detail.status not in _COMPRESSING,
+            tell=note,
+            every=client.settings.model_comp_status_polling_interval,
+            client=client,
+        )
+
     # --- deploy and ask -------------------------------------------------------------------------------------
 
     async def adeploy(self, deploy_config: DeployConfig, *, tell: Tell = silent) -> Service:
-        """Deploy this version and return the service once it answers; a second call returns the first one's service.
+        """Deploy this version and return the service once it answers; a second call returns the first one's service,
+        unless that was given back.
 
         A training run that is not published yet is published first. If waiting was cut short, a second call goes on
         waiting for the same deployment; after one that failed it orders a new one.
         """
+        if self.service is not None and self.service.is_released:
+            self.service = None
         if self.service is not None and self.service.endpoint is not None:
             return self.service
         if self.id is None and self.task_id is not None:
@@ -299,6 +408,52 @@ class Model:
             raise InvalidArgumentError(f"{self!r} is not deployed; call deploy(DeployConfig(...)) first")
         return self.service
 
+    # --- answer a whole dataset -----------------------------------------------------------------------------
+
+    async def abatch_inference(
+        self,
+        dataset: Dataset,
+        *,
+        bucket: str | None = None,
+        tell: Tell = silent,
+        purchases: Purchases | None = None,
+        **params: Any,
+    ) -> Dataset:
+        """Have this version answer the last question of every row on the platform, and return the answers as a dataset.
+
+        Nothing is deployed; every row is billed. The questions and the answers pass through a bucket of yours: that of
+        the settings, unless `bucket` names another one. Further keywords are how the model is asked, such as
+        `temperature=0.1`.
+        If waiting was cut short, a second call of the same object with the same rows goes on waiting for the same batch
+        inference; one that was ordered without a clear answer is looked for, not ordered again.
+        tell: hears (description, what is known) while it is waited for. purchases: the orders of a run.
+
+        The rows of the result have `input`, `reference` and `output`, in the order of the dataset, and `error` where a
+        question got no answer.
+        Raises BatchInferenceFailedError when the platform fails or somebody stops it.
+        """
+        _, model_id = await self.aids()
+        platform = self._platform
+        questions = await questions_in(dataset)
+        batch = Batch.of(model_id, questions, params, platform, bucket)
+        if purchases is None:
+            client, order = platform.client, f"batch inference {new_token()}"
+            lone = lone_purchases(order, client.clock, client.settings.submit_settle_seconds)
+            purchases = self._batches.setdefault(batch.key, lone)
+        task_id = await ordered(batch, platform, purchases)
+        try:
+            task = await until_done(task_id, platform, tell)
+        except BatchInferenceFailedError:
+            self._batches.pop(batch.key, None)
+            raise
+        rows = answered(questions, await outputs_at(task.output_uri, platform))
+        self._batches.pop(batch.key, None)
+        return dataset_of(rows, f"answers of {model_id}")
+
+    def batch_inference(self, dataset: Dataset, *, bucket: str | None = None, **params: Any) -> Dataset:
+        """Blocking form of `abatch_inference`."""
+        return run_sync(self.abatch_inference, dataset, bucket=bucket, **params)
+
     # --- plain values ---------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
@@ -320,3 +475,19 @@ class Model:
 def _is_number(id: str | int) -> bool:
     """Whether an id is one of the numbers that older code uses."""
     return str(id).isdecimal()
+
+
+def _compression(strategy: ModelCompStrategy | str, weight: ModelQuantizationWeight | str | None) -> dict[str, str]:
+    """The wire's `config` of a compression. Raises InvalidArgumentError for what does not go together."""
+    try:
+        config = {"strategy": ModelCompStrategy(strategy).value}
+        if weight is not None:
+            config["weight"] = ModelQuantizationWeight(weight).value
+    except ValueError as error:
+        strategies, weights = ([one.value for one in kind] for kind in (ModelCompStrategy, ModelQuantizationWeight))
+        raise InvalidArgumentError(f"{error}; strategies are {strategies}, weights are {weights}") from None
+    is_quantized = config["strategy"] == ModelCompStrategy.Quantization
+    if is_quantized != ("weight" in config):
+        problem = "needs a weight" if is_quantized else "takes no weight"
+        raise InvalidArgumentError(f"{config['strategy']} {problem}; weights are for Quantization alone")
+    return config

@@ -3,11 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+import anyio
+from typing_extensions import Self
 
 from qianfan._sync import run_sync
 from qianfan._transport import Client
-from qianfan.errors import InvalidArgumentError, ServiceDeployFailedError
+from qianfan.dataset.dataset import Dataset
+from qianfan.errors import (
+    APIError,
+    InternalError,
+    InvalidArgumentError,
+    QianfanError,
+    RequestTimeoutError,
+    ServiceDeployFailedError,
+    describe,
+)
+from qianfan.model.asking import (
+    AT_ONCE,
+    OnProgress,
+    PromptTemplate,
+    answers_of,
+    dataset_of,
+    questions_in,
+    rendered,
+)
 from qianfan.model.configs import DeployConfig
 from qianfan.model.consts import ServiceType
 from qianfan.pipeline import Mark, Purchase, Purchases, Receipt
@@ -15,7 +38,7 @@ from qianfan.resources.console.consts import ServiceStatus
 from qianfan.resources.llm import ChatCompletion, Completion, Embedding, Text2Image
 from qianfan.resources.platform import Platform
 from qianfan.resources.purchase import labelled, lone_purchases, new_token
-from qianfan.resources.schemas import ServiceDetail
+from qianfan.resources.schemas import ComputeUnit, ServiceDetail, ServiceMetric
 from qianfan.resources.waiting import Tell, silent, watch, word
 from qianfan.utils.logging import logger
 
@@ -41,7 +64,17 @@ class Service:
 
     id: `svco-…`, or the number of older code. endpoint: the last part of its address.
     model: the `Model` it serves, or the name of a preset model. Making one sends nothing.
+
+    A deployment costs money by the hour until it is given back, by `release` or at the end of a `with` block:
+
+    ```python
+    with model.deploy(config) as service:  # or: async with await model.adeploy(config) as service
+        service.exec({"messages": [...]})
+    ```
     """
+
+    release_patience: float = 60.0
+    """Seconds that giving it back may take at the end of a `with` block, where nothing else cuts it short."""
 
     def __init__(
         self,
@@ -62,6 +95,8 @@ class Service:
         self.service_type = _service_type(service_type)
         self._platform = Platform(client)
         self._purchases: Purchases | None = None
+        self._purchase: Purchase | None = None
+        self._is_released = False
 
     def __repr__(self) -> str:
         facts = {"id": self.id, "endpoint": self.endpoint, "service_type": self.service_type.value}
@@ -78,6 +113,8 @@ class Service:
             return resource(endpoint=self.endpoint, client=self._platform.client)
         if isinstance(self.model, str):
             return resource(model=self.model, client=self._platform.client)
+        if self._is_released:
+            raise InvalidArgumentError(f"{self!r} was given back and cannot be asked any more; deploy its model again")
         raise InvalidArgumentError(f"{self!r} cannot be asked yet: deploy it, or give endpoint=... or a preset model")
 
     async def aexec(self, input: Mapping[str, Any] | None = None, **kwargs: Any) -> Any:
@@ -92,6 +129,39 @@ class Service:
     def exec(self, input: Mapping[str, Any] | None = None, **kwargs: Any) -> Any:
         """Blocking form of `aexec`; `stream=True` gives a plain iterator."""
         return self.get_res().do(**_request(input, kwargs))
+
+    async def abatch_inference(
+        self,
+        dataset: Dataset,
+        prompt_template: PromptTemplate | None = None,
+        system_prompt: str | None = None,
+        *,
+        at_once: int = AT_ONCE,
+        on_progress: OnProgress | None = None,
+        **kwargs: Any,
+    ) -> Dataset:
+        """Ask the last question of every row, with the turns before it, and return the answers as a dataset.
+
+        prompt_template: a text with `{prompt}` in it, or a function of the question. system_prompt: told to the model
+        beforehand, in place of the row's own. at_once: questions that are out at a time. on_progress: told (rows done,
+        rows in all). Further keywords go into every question, such as `temperature=0.1`.
+
+        The rows of the result have `input`, `reference` and `output`, and `error` where a question got no answer.
+        Raises AuthError at once, and the first row's error when no row is answered.
+        """
+        asked = [rendered(one, prompt_template, system_prompt) for one in await questions_in(dataset)]
+        rows = await answers_of(self, asked, kwargs, at_once=at_once, on_progress=on_progress)
+        return dataset_of(rows, f"answers of {self.id or self.endpoint or self.model}")
+
+    def batch_inference(
+        self,
+        dataset: Dataset,
+        prompt_template: PromptTemplate | None = None,
+        system_prompt: str | None = None,
+        **kwargs: Any,
+    ) -> Dataset:
+        """Blocking form of `abatch_inference`."""
+        return run_sync(self.abatch_inference, dataset, prompt_template, system_prompt, **kwargs)
 
     # --- the deployment -------------------------------------------------------------------------------------
 
@@ -177,7 +247,9 @@ class Service:
         def look_for(mark: Mark) -> str:
             return f"a service {request(mark)['name']!r}"
 
-        return await purchases.ensure(Purchase("service", request, create, find, paid=True, look_for=look_for))
+        # Kept so that `release` finds what an order cut short has made.
+        self._purchase = Purchase("service", request, create, find, paid=True, look_for=look_for)
+        return await purchases.ensure(self._purchase)
 
     async def _named(self, name: str) -> list[ServiceDetail]:
         """The account's services of exactly this name; the platform's own filter also matches parts of names."""
@@ -211,6 +283,119 @@ class Service:
                 status=status,
             )
         return detail
+
+    # --- what it is used for ----------------------------------------------------------------------------------
+
+    async def ametrics(
+        self, start_time: str | datetime, end_time: str | datetime, *, app_id: str | None = None
+    ) -> ServiceMetric:
+        """How often the service was called in a span of time, and with how many tokens: `.total`, or by application.
+
+        start_time, end_time: `2024-05-16T15:23:30Z`, or a datetime; one without a zone is in UTC.
+        """
+        if self.id is None:
+            raise InvalidArgumentError(f"{self!r} has no id, so there is nothing to look up")
+        service_id = str(self.id)
+        found = await self._platform.services.metrics(start_time, end_time, service_ids=[service_id], app_id=app_id)
+        mine = [one for one in found.service_list if one.service_id == service_id]
+        return mine[0] if mine else ServiceMetric(service_id=service_id)
+
+    def metrics(
+        self, start_time: str | datetime, end_time: str | datetime, *, app_id: str | None = None
+    ) -> ServiceMetric:
+        """Blocking form of `ametrics`."""
+        return run_sync(self.ametrics, start_time, end_time, app_id=app_id)
+
+    # --- giving it back -------------------------------------------------------------------------------------
+
+    @property
+    def is_released(self) -> bool:
+        """Whether this object gave the deployment back."""
+        return self._is_released
+
+    async def arelease(self) -> list[ComputeUnit]:
+        """Give back the compute units of the deployment, so that it costs nothing more. Returns those given back.
+
+        The service cannot be asked from then on. A second call finds nothing left and does no harm; a service without
+        compute units, a preset one for example, is left as it is. A deployment whose order got no clear answer is
+        looked for first.
+        Every unit is tried before the error of one that could not be given back is raised.
+        """
+        service_id = await self._ordered_id()
+        if service_id is None:
+            return []
+        released: list[ComputeUnit] = []
+        failures: list[QianfanError] = []
+        for unit in await self._platform.charges.describe_units(service_id):
+            try:
+                await self._release(service_id, unit)
+            except QianfanError as error:
+                failures.append(error)
+            else:
+                released.append(unit)
+        if failures:
+            raise failures[0]
+        if released:
+            self._is_released, self.endpoint = True, None
+            logger.info("gave back %s of service %s", ", ".join(unit.instance_id for unit in released), service_id)
+        else:
+            logger.info("service %s has no compute units to give back", service_id)
+        return released
+
+    def release(self) -> list[ComputeUnit]:
+        """Blocking form of `arelease`."""
+        return run_sync(self.arelease)
+
+    async def _ordered_id(self) -> str | None:
+        """The id of the deployment, also where an order was cut short before it could be noted."""
+        if self.id is None and self._purchases is not None and self._purchase is not None:
+            found = await self._purchases.recall(self._purchase)
+            self.id = found.id if found is not None else None
+        return str(self.id) if self.id is not None else None
+
+    async def _release(self, service_id: str, unit: ComputeUnit) -> None:
+        charges = self._platform.charges
+        try:
+            if await charges.release_unit(service_id, unit.instance_id):
+                return
+            raise InternalError(f"the platform did not take back {unit.instance_id!r} of service {service_id!r}")
+        except (APIError, InternalError):
+            # An attempt whose answer was lost may have had its effect, and then the next one is refused.
+            left = await charges.describe_units(service_id)
+            if unit.instance_id in [one.instance_id for one in left]:
+                raise
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._leave(error)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        run_sync(self._leave, error)
+
+    async def _leave(self, error: BaseException | None) -> None:
+        """Give it back whatever happens: what is not given back goes on costing money."""
+        problem: QianfanError | None = None
+        with anyio.move_on_after(self.release_patience, shield=True) as patience:
+            try:
+                await self.arelease()
+            except QianfanError as failure:
+                problem = failure
+        if patience.cancelled_caught:
+            problem = RequestTimeoutError(f"giving back {self!r} took longer than {self.release_patience:g} s")
+        if problem is None:
+            return
+        logger.error("%r could not be given back and may go on costing money: %s", self, describe(problem))
+        if error is None:
+            raise problem
 
     # --- plain values ---------------------------------------------------------------------------------------
 

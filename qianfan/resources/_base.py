@@ -113,6 +113,24 @@ class Resource:
         reply = await self._send(call, body)
         return read(call, reply, answer)
 
+    async def _list(self, call: Call, body: Mapping[str, Any] | None, item: type[Answer]) -> list[Answer]:
+        """Send a call that answers a list, of which it is not known whether it comes bare or as a field of an object.
+
+        Raises RequestError when there is no list: taking that for an empty one could hide something that costs.
+        """
+        reply = await self._send(call, body)
+        found = reply.result
+        if isinstance(found, dict):
+            found = next((value for value in found.values() if isinstance(value, list)), found or [])
+        if not isinstance(found, list):
+            raise odd_answer(call, reply, "result")
+        return [read(call, reply, item, entry) for entry in found]
+
+    async def _whatever(self, call: Call, body: Mapping[str, Any] | None, answer: type[Answer]) -> Answer:
+        """Send a call whose answer is not documented: what is no object is left out of the model, and in its `body`."""
+        reply = await self._send(call, body)
+        return read(call, reply, answer, reply.result if isinstance(reply.result, dict) else {})
+
     async def _do(self, call: Call, body: Mapping[str, Any] | None = None) -> bool:
         """Send a call that answers yes or no."""
         return (await self._send(call, body)).result is not False

@@ -6,8 +6,14 @@ from functools import cached_property
 
 from qianfan._transport import Client, default_client
 from qianfan.resources.bos import Bos
-from qianfan.resources.console.data import Data, DataV2
+from qianfan.resources.console.batch_inference import BatchInference
+from qianfan.resources.console.charge import Charges
+from qianfan.resources.console.cleaning import Augmentation, Cleaning
+from qianfan.resources.console.data import Datasets, DatasetsV2
+from qianfan.resources.console.entities import Entities
+from qianfan.resources.console.eval import Evaluations, EvaluationsV2
 from qianfan.resources.console.finetune import FineTuning, FineTuningV1
+from qianfan.resources.console.iam import Iam
 from qianfan.resources.console.model import Models, ModelsV2
 from qianfan.resources.console.service import Services, ServicesV1
 
@@ -34,14 +40,29 @@ class Platform:
         return FineTuningV1(self.client)
 
     @cached_property
-    def data(self) -> Data:
+    def data(self) -> Datasets:
         """Datasets, first generation: what accepts all data kinds and numeric ids."""
-        return Data(self.client)
+        return Datasets(self.client)
 
     @cached_property
-    def data_v2(self) -> DataV2:
+    def data_v2(self) -> DatasetsV2:
         """Datasets, second generation."""
-        return DataV2(self.client)
+        return DatasetsV2(self.client)
+
+    @cached_property
+    def entities(self) -> Entities:
+        """The rows of datasets, one by one."""
+        return Entities(self.client)
+
+    @cached_property
+    def cleaning(self) -> Cleaning:
+        """Cleaning of text rows."""
+        return Cleaning(self.client)
+
+    @cached_property
+    def augmentation(self) -> Augmentation:
+        """Rows made up from seed rows."""
+        return Augmentation(self.client)
 
     @cached_property
     def models(self) -> Models:
@@ -62,6 +83,31 @@ class Platform:
     def services_v1(self) -> ServicesV1:
         """Deployed services, first generation."""
         return ServicesV1(self.client)
+
+    @cached_property
+    def charges(self) -> Charges:
+        """Quota and compute units: what was bought, buying, giving back."""
+        return Charges(self.client)
+
+    @cached_property
+    def evaluations(self) -> Evaluations:
+        """Evaluations of models, first generation: what tells how good answers were."""
+        return Evaluations(self.client)
+
+    @cached_property
+    def evaluations_v2(self) -> EvaluationsV2:
+        """Evaluations of models, second generation."""
+        return EvaluationsV2(self.client)
+
+    @cached_property
+    def batch_inference(self) -> BatchInference:
+        """Offline batch inference."""
+        return BatchInference(self.client)
+
+    @cached_property
+    def iam(self) -> Iam:
+        """Tokens for other programs."""
+        return Iam(self.client)
 
     @cached_property
     def bos(self) -> Bos:

@@ -46,7 +46,7 @@ class Faces:
     def __init__(self, face: str) -> None:
         self.face = face
 
-    async def __call__(self, owner: Any, name: str, *args: Any, **kwargs: Any) -> Any:
+    async def __call__(self, owner: Any, name: str, /, *args: Any, **kwargs: Any) -> Any:
         if self.face == "async":
             return await getattr(owner, "a" + name)(*args, **kwargs)
         return await anyio.to_thread.run_sync(partial(getattr(owner, name), *args, **kwargs))

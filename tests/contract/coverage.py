@@ -53,6 +53,8 @@ INFERENCE = {
     "/oauth/2.0/token": "every V1 call with AK and SK",
 }
 """Where the address is made of parts, so that no constant names it."""
+ALSO_SERVED = ("/v2/rerank", "/plugin")
+"""Second addresses of listed endpoints, and what clients of before used."""
 
 _HEAD = """# What is covered
 
@@ -155,7 +157,8 @@ def emulator_routes() -> dict[str, list[str]]:
     for actions in routes.CONSOLE_V2.values():
         found |= actions
     found |= routes.DATA_V1 | routes.CONSOLE_V1 | routes.INFERENCE_V2
-    found |= {f"/{kind}": handler for kind, handler in routes.INFERENCE_V1.items()}
+    longer = {name.split("/")[1]: name for name in ENDPOINTS["inference"] if name.count("/") == 2}
+    found |= {longer.get(kind, f"/{kind}"): handler for kind, handler in routes.INFERENCE_V1.items()}
     found |= {"/oauth/2.0/token": tokens.oauth_token, "/v1/BCE-BEARER/token": tokens.bearer_token}
     prefix = "qianfan.emulator.handlers."
     return {name: [f"{handler.__module__.removeprefix(prefix)}.{handler.__name__}"] for name, handler in found.items()}

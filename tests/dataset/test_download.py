@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import json
+import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -269,6 +270,14 @@ async def test_an_archive_with_names_that_lead_out(emulator: Emulator, tmp_path:
     assert dataset.to_pylist() == DIALOGUES[:1]
     assert [path.name for path in files_in(temporary)] == ["rows.jsonl"]
     assert files_in(tmp_path) == files_in(temporary)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of files are Unix's")
+async def test_what_is_downloaded_is_for_its_owner_alone(emulator: Emulator, temporary: Path) -> None:
+    dataset = await Dataset.aload(qianfan_dataset_id=111, is_download_to_local=True)
+    [rows] = (path for path in files_in(temporary) if path.name == "rows.jsonl")
+    assert rows.parent.stat().st_mode & 0o077 == 0
+    assert len(dataset) >= 120
 
 
 async def test_a_row_that_cannot_be_read_is_named(emulator: Emulator) -> None:

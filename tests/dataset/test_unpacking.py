@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 import zipfile
 from pathlib import Path
 
@@ -22,9 +23,9 @@ def packed(folder: Path, members: dict[str, bytes], method: int = zipfile.ZIP_DE
     return path
 
 
-def unpacked(archive: Path, limit: int = 10**6) -> list[object]:
+def unpacked(archive: Path, limit: int = 10**6, **limits: int) -> list[object]:
     target = archive.with_name("rows.jsonl")
-    unpack_rows(archive, target, dataset_id="ds-1", limit=limit)
+    unpack_rows(archive, target, dataset_id="ds-1", limit=limit, **limits)
     return [json.loads(line) for line in target.read_bytes().splitlines()]
 
 
@@ -53,6 +54,61 @@ def test_names_that_lead_out_of_the_folder_lead_nowhere(tmp_path: Path) -> None:
     inside.mkdir(parents=True)
     assert unpacked(packed(inside, {"../../evil.jsonl": b"1\n", "/tmp/evil.jsonl": b"2\n"})) == [1, 2]
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "b", "export.zip", "rows.jsonl"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["/etc/evil.jsonl", "C:\\evil.jsonl", "..\\..\\evil.jsonl", "a/../../evil.jsonl", "./evil.jsonl", "evil.jsonl/"],
+)
+def test_no_name_becomes_a_path(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "a"
+    folder.mkdir()
+    archive = packed(folder, {name: b"1\n", "ok.jsonl": b"2\n"})
+    assert unpacked(archive)[-1] == 2
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == [
+        "a",
+        "a/export.zip",
+        "a/rows.jsonl",
+    ]
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK])
+@pytest.mark.parametrize("name", ["rows.jsonl", "row.txt"])
+def test_what_is_no_plain_file_is_left_out(tmp_path: Path, kind: int, name: str) -> None:
+    """The content of a link is where it leads to, which is no row."""
+    path = tmp_path / "export.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        odd = zipfile.ZipInfo(name)
+        odd.create_system = 3
+        odd.external_attr = (kind | 0o777) << 16
+        archive.writestr(odd, "/etc/passwd")
+        plain = zipfile.ZipInfo("plain.jsonl")
+        plain.external_attr = (stat.S_IFREG | 0o600) << 16
+        archive.writestr(plain, "1\n")
+    assert unpacked(path) == [1]
+    assert not (tmp_path / "rows.jsonl").is_symlink()
+
+
+def test_too_many_files(tmp_path: Path) -> None:
+    """Counted before the list is read, whatever the archive claims."""
+    archive = packed(tmp_path, {f"{number}.txt": b"1" for number in range(20)})
+    assert len(unpacked(archive, most_members=20)) == 20
+    with pytest.raises(FileSizeOverflow, match=r"ds-1.*more than 19 files"):
+        unpacked(archive, most_members=19)
+    content = bytearray(archive.read_bytes())
+    end = content.rindex(b"PK\x05\x06")
+    content[end + 8 : end + 12] = bytes(4)
+    archive.write_bytes(content)
+    with pytest.raises(FileSizeOverflow):
+        unpacked(archive, most_members=19)
+
+
+def test_much_more_than_can_be_packed_into_so_little(tmp_path: Path) -> None:
+    """Far below the limit on size, but no rows of a dataset are that much alike."""
+    archive = packed(tmp_path, {"rows.jsonl": b"1\n" * 40_000_000})
+    with pytest.raises(FileSizeOverflow, match="more than 200 times its size"):
+        unpacked(archive, limit=2**31)
+    assert archive.with_name("rows.jsonl").stat().st_size <= 2**26 + 2**20
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "row.txt"])

@@ -115,7 +115,7 @@ async def test_v2_models(console: Console) -> None:
     bad = {"modelSetName": "x", "modelType": "Telepathy"}
     assert (await console.v2_refused("model", "CreateCustomModelSet", **bad))[2].endswith("param[modelType] invalid.")
     foreign = {"modelSetId": model_set, "sourceType": "Import"}
-    assert (await console.v2_refused("model", "CreateCustomModel", **foreign))[0] == 400
+    assert (await console.v2_refused("model", "CreateCustomModel", **foreign))[2].endswith("param[importMeta] invalid.")
     assert await console.v2("model", "DeleteModel", modelId=model_id) is True
     assert await console.v2("model", "DeleteModelSet", modelSetId=model_set) is True
     assert not console.emulator.models
@@ -235,6 +235,9 @@ async def test_v1_deployment(console: Console) -> None:
     }
     body = {**numbers, "name": "svc", "uri": "svc", "replicas": 1, "poolType": 2}
     made = await console.v1("service/apply", **body)
+    assert (await console.v1("service/detail", serviceId=made["serviceId"]))["serviceStatus"] == "New"
+    bought = {"serviceId": made["serviceUuid"], "billing": BILLING, "replicasCount": 1}
+    await console.v2("charge", "PurchaseServiceResource", **bought)
     detail = await console.v1("service/detail", serviceId=made["serviceId"])
     assert (detail["serviceStatus"], detail["aiModelVersionId"]) == ("Done", numbers["modelVersionId"])
     v2 = await console.v2("service", "DescribeService", serviceId=made["serviceUuid"])

@@ -139,13 +139,22 @@ async def test_what_the_emulator_does_not_know(console: Console) -> None:
     status, code, message = await console.v2_refused("finetuning", "FlyToTheMoon")
     assert (status, code) == (400, "InvalidURI")
     assert "FlyToTheMoon" in message
-    assert (await console.v2_refused("charge", "DescribeTPMResource"))[1] == "InvalidURI"
+    assert (await console.v2_refused("promptTemplates", "DescribePrompts"))[1] == "InvalidURI"
     assert (await console.v1_refused("eval/create"))[0] == 3
 
 
 @pytest.mark.parametrize(
     ("content", "code"),
-    [("{", "MalformedJSON"), ("[]", "InappropriateJSON"), ('"text"', "InappropriateJSON")],
+    [
+        ("{", "MalformedJSON"),
+        ("[" * 100_000, "MalformedJSON"),
+        ('{"name": "half a character: \\ud800"}', "MalformedJSON"),
+        ('{"name": NaN}', "MalformedJSON"),
+        ('{"name": 1e999}', "MalformedJSON"),
+        ("[]", "InappropriateJSON"),
+        ('"text"', "InappropriateJSON"),
+    ],
+    ids=["cut", "deep", "half", "nan", "infinite", "list", "text"],
 )
 async def test_bodies_that_are_no_objects(console: Console, content: str, code: str) -> None:
     headers = {"content-type": "application/json"}

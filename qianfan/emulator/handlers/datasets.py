@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from urllib.parse import urlsplit
 
 import anyio.to_thread
@@ -10,12 +11,16 @@ from qianfan._types import JSON
 from qianfan.emulator import access
 from qianfan.emulator.account import Account
 from qianfan.emulator.bos import place_of
+from qianfan.emulator.buckets import PLATFORM_BUCKET
 from qianfan.emulator.calls import Call
 from qianfan.emulator.checks import found
+from qianfan.emulator.entities import add_rows
 from qianfan.emulator.envelopes import Family
 from qianfan.emulator.handlers.exports import end_export
+from qianfan.emulator.handlers.filling import fillings_of, look_at_filling, under_way
+from qianfan.emulator.handlers.storing import store
 from qianfan.emulator.lifecycle import EXPORT, IMPORT, RELEASE
-from qianfan.emulator.records import Dataset, Group, Source
+from qianfan.emulator.records import Dataset, Group, ImportTask, Source
 from qianfan.emulator.refusals import Problem, Refused, RefusedObject, invalid
 from qianfan.emulator.scans import Scan
 from qianfan.emulator.templates import Template
@@ -77,6 +82,9 @@ def look_at(account: Account, dataset: Dataset, *, look: bool = True) -> Dataset
     dataset.release_state = stages.releases.advance(dataset.release_state, dataset.release_work, now, look=look)
     if before[0] == "Importing" != dataset.import_state:
         _end_import(account, dataset)
+    for filling in fillings_of(account, dataset):
+        # Who waits for rows may look at the version that gets them, too.
+        look_at_filling(account, filling, look=look and filling.dest_id == dataset.id)
     if before != (dataset.import_state, dataset.release_state):
         dataset.modified = account.now()
         account.touch()
@@ -99,12 +107,14 @@ def begin_import(account: Account, dataset: Dataset, sources: list[Source], prob
         raise Refused(Problem.STATE, "datasetId", f"{dataset.id} is published and takes no more data")
     if dataset.import_state == "Importing":
         raise Refused(Problem.STATE, "datasetId", f"{dataset.id} is being imported already")
+    if under_way(account, dataset):
+        raise Refused(Problem.STATE, "datasetId", f"{dataset.id} is being cleaned or augmented")
     bad = account.scan(sources, account.template_of(dataset)).bad
     ends = "ImportFailed" if bad or problem else None
     reason = problem or (f"{len(bad)} lines do not fit the template" if bad else "")
     work = account.stages.imports.begin(account.clock, ends=ends, reason=reason)
     dataset.import_work = work
-    dataset.import_reason = ""
+    dataset.import_reason = dataset.import_id = ""
     dataset.import_state = account.stages.imports.start(dataset.import_state, work, account.clock.monotonic())
     dataset.incoming = sources
     dataset.annotated = annotated
@@ -145,16 +155,31 @@ def _end_import(account: Account, dataset: Dataset) -> None:
     work = dataset.import_work
     dataset.import_reason = work.reason if work else ""
     if dataset.import_state == "ImportFinished":
-        total = account.scan(dataset.incoming, template)
-        dataset.sources = [*dataset.sources, *dataset.incoming]
-        dataset.rows += total.rows
-        dataset.annotated_rows += total.annotated if dataset.annotated or template.project_type != 20 else 0
-        dataset.characters += total.characters
-        dataset.size += total.bytes
+        add_rows(account, dataset, dataset.incoming, annotated=dataset.annotated)
         dataset.bad_lines = []
+        dataset.import_report = ""
     else:
         dataset.bad_lines = _report(account.scan(dataset.incoming, template), dataset.import_reason)
+        dataset.import_report = _stored_report(account, dataset)
+    task = account.imports.get(dataset.import_id)
+    if task is not None:
+        _end_import_task(account, dataset, task)
     dataset.incoming = []
+
+
+def _end_import_task(account: Account, dataset: Dataset, task: ImportTask) -> None:
+    task.state, task.finished = dataset.import_state, account.now()
+    task.reason, task.report = dataset.import_reason, dataset.import_report
+    if task.state == "ImportFinished":
+        brought = account.scan(dataset.incoming, account.template_of(dataset))
+        task.rows, task.size = brought.rows, brought.bytes
+
+
+def _stored_report(account: Account, dataset: Dataset) -> str:
+    key = f"_system_/dataset/{dataset.id}/import/{account.letters(16)}.jsonl"
+    lines = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in dataset.bad_lines)
+    store(account, PLATFORM_BUCKET, key, lines.encode(), "application/json; charset=utf-8")
+    return key
 
 
 def _report(scanned: Scan, reason: str) -> list[dict[str, JSON]]:

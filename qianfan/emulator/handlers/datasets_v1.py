@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from qianfan._types import JSON
 from qianfan.emulator.account import Account
+from qianfan.emulator.buckets import PLATFORM_BUCKET
 from qianfan.emulator.calls import Call, Handler, beijing_time, nano_time
 from qianfan.emulator.handlers.datasets import (
     add_dataset,
@@ -17,9 +20,11 @@ from qianfan.emulator.handlers.datasets import (
     named_sources,
     percent_of,
 )
-from qianfan.emulator.handlers.exports import PLATFORM_BUCKET, begin_export, link_to
-from qianfan.emulator.records import Dataset, Export, Group
-from qianfan.emulator.refusals import Problem, Refused, invalid
+from qianfan.emulator.handlers.exports import begin_export, link_to
+from qianfan.emulator.handlers.filling import AUGMENTATION_STATES, ETL_STATES, fillings_of
+from qianfan.emulator.handlers.storing import link
+from qianfan.emulator.records import Augmentation, Cleaning, Dataset, Export, Group
+from qianfan.emulator.refusals import invalid
 from qianfan.emulator.templates import TEMPLATES, template_of
 
 _IMPORT_NUMBERS = {"Created": -1, "Importing": 1, "ImportFinished": 2, "ImportFailed": 3, "ImportStopped": 4}
@@ -107,6 +112,7 @@ def info(call: Call) -> JSON:
     dataset = look_at(account, dataset_of(account, call.body.get("datasetId")))
     group, template = group_of(account, dataset), account.template_of(dataset)
     storage = _storage(group, dataset)
+    etl, augmentation = _last(account, dataset, Cleaning), _last(account, dataset, Augmentation)
     version: dict[str, JSON] = {
         "id": dataset.number,
         "groupId": group.number,
@@ -130,9 +136,24 @@ def info(call: Call) -> JSON:
         "remark": "",
         "bmlDatasetId": "",
         "userId": 1,
-        "hasEtl": False,
-        "hasEnhance": False,
-        "isEnhancing": False,
+        "license": "",
+        "copyright": "",
+        "copyrightLink": "",
+        "demandStatus": "",
+        "tag": [],
+        "uniqueType": 0,
+        "hardSampleCount": 0,
+        "view": 0,
+        "usage": 0,
+        "interAnnoRunning": False,
+        "hasTeamAnno": False,
+        "teamAnnoStatus": -1,
+        "promptOptimizeStatus": 0,
+        "hasEtl": etl is not None,
+        "isPipelineEtl": etl is not None,
+        "hasEnhance": augmentation is not None,
+        "isSelfInstructEnhance": augmentation is not None,
+        "isEnhancing": augmentation is not None and augmentation.state == "Running",
         "createTime": beijing_time(dataset.created),
     }
     return {"groupPK": group.id, "name": group.name, "dataType": template.data_type, "versionInfo": version}
@@ -150,10 +171,10 @@ def export(call: Call) -> JSON:
     body, account = call.body, call.account
     dataset = look_at(account, dataset_of(account, body.get("datasetId")), look=False)
     body.one_of("exportFormat", [0])
-    if body.one_of("exportType", [_WITH_ANNOTATIONS, _WITHOUT_ANNOTATIONS]) == _WITHOUT_ANNOTATIONS:
-        raise Refused(Problem.UNSUPPORTED, "exportType", "the emulator exports rows with their annotations only")
+    annotated = body.one_of("exportType", [_WITH_ANNOTATIONS, _WITHOUT_ANNOTATIONS]) == _WITH_ANNOTATIONS
     to_platform = body.one_of("exportTo", [_TO_PLATFORM, _TO_BOS]) == _TO_PLATFORM
-    begin_export(account, dataset, PLATFORM_BUCKET if to_platform else body.text("storageId"), to_platform=to_platform)
+    bucket = PLATFORM_BUCKET if to_platform else body.text("storageId")
+    begin_export(account, dataset, bucket, to_platform=to_platform, annotated=annotated)
     return True
 
 
@@ -171,7 +192,7 @@ def _exported(call: Call, entry: Export) -> dict[str, JSON]:
         "storagePath": f"/{entry.key}",
         "size": round(entry.size / 2**20, 3),
         "exportFormat": 0,
-        "exportType": _WITH_ANNOTATIONS,
+        "exportType": _WITH_ANNOTATIONS if entry.annotated else _WITHOUT_ANNOTATIONS,
         "status": _EXPORT_NUMBERS[entry.state],
         "recordNum": entry.rows,
         "exportTo": _TO_PLATFORM if entry.to_platform else _TO_BOS,
@@ -196,8 +217,14 @@ def import_error_detail(call: Call) -> JSON:
         }
         for place, line in enumerate(dataset.bad_lines, start=1)
     ]
-    project = account.template_of(dataset).project_type
-    return {"dataType": "file", "downloadUrl": "", "isZip": 0, "projectType": project, "content": content}
+    report = dataset.import_report
+    return {
+        "dataType": "file",
+        "downloadUrl": link(call, PLATFORM_BUCKET, report) if report else "",
+        "isZip": 0,
+        "projectType": account.template_of(dataset).project_type,
+        "content": content,
+    }
 
 
 def delete(call: Call) -> JSON:
@@ -218,8 +245,18 @@ def _storage(group: Group, dataset: Dataset) -> dict[str, JSON]:
     }
 
 
+F = TypeVar("F", Cleaning, Augmentation)
+
+
+def _last(account: Account, dataset: Dataset, kind: type[F]) -> F | None:
+    """The newest work of a kind that the version took part in."""
+    return next((filling for filling in fillings_of(account, dataset) if isinstance(filling, kind)), None)
+
+
 def _status(account: Account, dataset: Dataset) -> dict[str, JSON]:
     failed = dataset.import_state == "ImportFailed"
+    etl, augmentation = _last(account, dataset, Cleaning), _last(account, dataset, Augmentation)
+    labels = {label["label_id"] for part in dataset.sources for told in part.labels.values() for label in told}
     return {
         "importStatus": _IMPORT_NUMBERS[dataset.import_state],
         "importProgress": percent_of(account, dataset, "import"),
@@ -228,11 +265,11 @@ def _status(account: Account, dataset: Dataset) -> dict[str, JSON]:
         "releaseProgress": percent_of(account, dataset, "release"),
         "exportStatus": _EXPORT_NUMBERS[dataset.export_state],
         "exportProgress": percent_of(account, dataset, "export"),
-        "enhanceStatus": -1,
-        "etlStatus": 0,
+        "enhanceStatus": AUGMENTATION_STATES[augmentation.state] if augmentation is not None else -1,
+        "etlStatus": ETL_STATES[etl.state] if etl is not None else 0,
         "entityCount": dataset.rows,
         "annotatedEntityCount": dataset.annotated_rows,
-        "labelCount": 0,
+        "labelCount": len(labels),
         "characterCount": dataset.characters,
         "modifyTime": beijing_time(dataset.modified),
     }

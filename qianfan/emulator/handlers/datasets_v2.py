@@ -6,6 +6,7 @@ from datetime import datetime
 
 from qianfan._types import JSON
 from qianfan.emulator.account import Account
+from qianfan.emulator.buckets import PLATFORM_BUCKET
 from qianfan.emulator.calls import Call, Handler, beijing_time, page_of
 from qianfan.emulator.checks import Body, found
 from qianfan.emulator.handlers.datasets import (
@@ -20,8 +21,10 @@ from qianfan.emulator.handlers.datasets import (
     named_sources,
     percent_of,
 )
-from qianfan.emulator.records import Dataset, Group, ImportTask
-from qianfan.emulator.refusals import Problem, invalid
+from qianfan.emulator.handlers.exports import begin_export, link_to
+from qianfan.emulator.handlers.storing import folder_at, link
+from qianfan.emulator.records import Dataset, ExportTask, Group, ImportTask
+from qianfan.emulator.refusals import Problem, Refused, invalid
 from qianfan.emulator.templates import TEMPLATES, template_of
 
 
@@ -117,14 +120,17 @@ def create_import_task(call: Call) -> JSON:
     """`CreateImportTask` from object storage; the result is the task's id."""
     account, body = call.account, call.body
     dataset = dataset_of(account, body.get("versionId"), "versionId")
-    if not all(isinstance(place, str) and place.startswith("bos:") for place in body.items("files")):
+    files = body.items("files")
+    if not all(isinstance(place, str) and place.startswith("bos:") for place in files):
         raise invalid("files", "files must hold bos:/ paths")
+    if len(files) > 1 and any(place.endswith("/") for place in files):
+        raise invalid("files", "files must hold one directory, or files alone")
     sources, problem = named_sources(call)
     begin_import(account, dataset, sources, problem, annotated=True)
     shelf = account.imports
     task = ImportTask(id=account.new_id(shelf), number=shelf.next_number, created=account.now(), version_id=dataset.id)
-    shelf.add(task)
-    return task.id
+    dataset.import_id = task.id
+    return shelf.add(task).id
 
 
 def describe_import_task(call: Call) -> JSON:
@@ -133,22 +139,68 @@ def describe_import_task(call: Call) -> JSON:
     key = call.body.get("taskId")
     task = found(account.imports.get(key), Problem.INVALID, "taskId", key)
     dataset = look_at(account, dataset_of(account, task.version_id, "taskId"))
-    state = dataset.import_state
-    if state != "Importing" and task.finished is None:
-        task.finished = account.now()
-    percent = {"ImportFinished": "100%", "Importing": f"{percent_of(account, dataset, 'import')}%"}.get(state, "0")
+    state = task.state or "Importing"
     return {
         "versionId": dataset.id,
         "importStatus": "ImportFailed" if state == "ImportStopped" else state,
-        "progress": percent,
-        "sizeMB": round(dataset.size / 2**20, 3),
-        "sampleCount": dataset.rows,
+        "progress": _progress(account, dataset, "import", state),
+        "sizeMB": round(task.size / 2**20, 3),
+        "sampleCount": task.rows,
         "creator": "emulator",
         "startTime": beijing_time(task.created),
         "finishTime": _finish(task.finished),
-        "errDownloadUrl": "",
-        "errMessage": dataset.import_reason,
+        "errDownloadUrl": link(call, PLATFORM_BUCKET, task.report) if task.report else "",
+        "errMessage": task.reason,
     }
+
+
+def create_export_task(call: Call) -> JSON:
+    """`CreateExportTask` to the platform's storage or a folder of one's own; the result is the task's id."""
+    account, body = call.account, call.body
+    dataset = look_at(account, dataset_of(account, body.get("versionId"), "versionId"), look=False)
+    bucket, folder = PLATFORM_BUCKET, ""
+    to_platform = body.one_of("storageType", ["BOS", "sysStorage"]) == "sysStorage"
+    if not to_platform:
+        group = group_of(account, dataset)
+        # Without a folder it goes to where the dataset has its own, which is our reading.
+        own = f"bos:/{group.bucket}{group.folder}" if group.bucket else ""
+        bucket, folder = folder_at(body.get("storagePath") or own, "storagePath")
+    if dataset.export_state == "Exporting":
+        raise Refused(Problem.STATE, "versionId", f"{dataset.id} is being exported already")
+    shelf = account.exports
+    task = ExportTask(id=account.new_id(shelf), number=shelf.next_number, created=account.now(), version_id=dataset.id)
+    begin_export(account, dataset, bucket, folder, to_platform=to_platform, task_id=task.id)
+    return shelf.add(task).id
+
+
+def describe_export_task(call: Call) -> JSON:
+    """`DescribeExportTask`; counts as a look."""
+    account = call.account
+    key = call.body.get("taskId")
+    task = found(account.exports.get(key), Problem.INVALID, "taskId", key)
+    dataset = look_at(account, dataset_of(account, task.version_id, "taskId"))
+    export = next(entry for entry in dataset.exports if entry.task_id == task.id)
+    is_done = export.state == "ExportFinished"
+    return {
+        "storageType": "sysStorage" if export.to_platform else "BOS",
+        "storagePath": f"bos:/{export.bucket}/{export.key}",
+        "sizeMB": round(export.size / 2**20, 3),
+        "sampleCount": export.rows,
+        "exportStatus": export.state,
+        "progress": _progress(account, dataset, "export", export.state),
+        "creator": "emulator",
+        "startTime": beijing_time(export.started),
+        "finishTime": _finish(export.finished),
+        "downloadUrl": link_to(call, export) if is_done else "",
+        "errMessage": export.reason,
+    }
+
+
+def _progress(account: Account, dataset: Dataset, kind: str, state: str) -> str:
+    """`XX%`, but `0` for what failed."""
+    if state.endswith("Finished"):
+        return "100%"
+    return f"{percent_of(account, dataset, kind)}%" if state.endswith("ing") else "0"
 
 
 def _finish(moment: datetime | None) -> str:
@@ -207,5 +259,7 @@ ACTIONS: dict[str, Handler] = {
     "PublishDatasetVersion": publish_version,
     "CreateImportTask": create_import_task,
     "DescribeImportTask": describe_import_task,
+    "CreateExportTask": create_export_task,
+    "DescribeExportTask": describe_export_task,
 }
 """Of `/v2/dataset`."""

@@ -8,7 +8,7 @@ from qianfan._types import JSON
 from qianfan.emulator import catalogue
 from qianfan.emulator.account import Account
 from qianfan.emulator.calls import Call
-from qianfan.emulator.checks import Body, found, name_of_2_to_20
+from qianfan.emulator.checks import Body, found
 from qianfan.emulator.handlers.datasets import dataset_of, files_at, look_at
 from qianfan.emulator.lifecycle import TRAINING
 from qianfan.emulator.records import Job, Source, Task
@@ -102,7 +102,7 @@ def _note_end(account: Account, task: Task) -> None:
 
 def add_job(account: Account, body: Body, *, model: str, train_mode: str) -> Job:
     """A new series; its name must not be taken."""
-    name = name_of_2_to_20(body)
+    name = body.get("name")
     if any(job.name == name for job in account.jobs):
         raise Refused(Problem.JOB_NAME_TAKEN, "name", f"a job named {name!r} already exists")
     shelf = account.jobs
@@ -111,7 +111,7 @@ def add_job(account: Account, body: Body, *, model: str, train_mode: str) -> Job
         number=shelf.next_number,
         created=account.now(),
         name=name,
-        description=body.optional_text("description", longest=500),
+        description=body.get("description") or "",
         model=model,
         train_mode=train_mode,
     )

@@ -29,13 +29,14 @@ from qianfan.emulator.records import Job, Task
 from qianfan.emulator.refusals import Problem, Refused
 
 _STATES = {"": "RUNNING", "Waiting": "RUNNING", "Running": "RUNNING", "Done": "FINISH", "Failed": "FAIL"}
-_PLATFORM, _BOS = 1, 2
+_PLATFORM = 1
+"""Of the kinds of `trainset` the other one is 2, a place in object storage."""
 
 
 def create_task(call: Call) -> JSON:
     """`/finetune/createTask`: V1's word for a series."""
     body = call.body
-    model = body.optional_text("trainType") or body.optional_text("baseTrainType")
+    model = body.get("trainType") or body.get("baseTrainType") or ""
     job = add_job(call.account, body, model=model if catalogue.model_named(model) else "", train_mode="")
     return {
         "id": job.number,
@@ -50,15 +51,15 @@ def create_job(call: Call) -> JSON:
     """`/finetune/createJob`: V1's word for a training."""
     body, account = call.body, call.account
     job = job_to_train(account, body.get("taskId"), "taskId")
-    order = Order(_train_type(body, job), body.text("trainMode"), _scale(body))
-    config = {key: value for key, value in body.object("trainConfig").items() if value is not None}
+    order = Order(_train_type(body, job), body.get("trainMode"), catalogue.scale_named(body.get("peftType")))
+    config = {key: value for key, value in body.get("trainConfig").items() if value is not None}
     for key in ("epoch", "learningRate"):
         if key not in config:
             raise Refused(Problem.TRAIN_CONFIG, key, f"trainConfig.{key} is missing")
     order.config = config
-    order.split_ratio = body.number("trainsetRate", 0, 100)
-    for entry in body.items("trainset"):
-        _read_trainset(account, Body(entry if isinstance(entry, dict) else {}), order)
+    order.split_ratio = body.get("trainsetRate")
+    for entry in body.get("trainset"):
+        _read_trainset(account, Body(entry), order)
     _read_base(account, body, order)
     task = add_task(account, job, order)
     job.model, job.train_mode = job.model or order.model, job.train_mode or order.train_mode
@@ -66,7 +67,7 @@ def create_job(call: Call) -> JSON:
 
 
 def _train_type(body: Body, job: Job) -> str:
-    model = body.text("trainType")
+    model: str = body.get("trainType")
     if catalogue.model_named(model) is None:
         raise Refused(Problem.TRAIN_CONFIG, "trainType", f"{model!r} cannot be trained here")
     if job.model and catalogue.model_named(job.model) is not catalogue.model_named(model):
@@ -74,13 +75,8 @@ def _train_type(body: Body, job: Job) -> str:
     return model
 
 
-def _scale(body: Body) -> str:
-    return catalogue.scale_named(body.text("peftType"))
-
-
 def _read_trainset(account: Account, entry: Body, order: Order) -> None:
-    kind = entry.one_of("type", [_PLATFORM, _BOS])
-    if kind == _PLATFORM:
+    if entry.get("type") == _PLATFORM:
         order.dataset_ids.append(dataset_of(account, entry.get("id"), "trainset").id)
     else:
         order.files += files_or_refusal(account, entry.text("bosPath"), "trainset")
@@ -90,7 +86,7 @@ def _read_trainset(account: Account, entry: Body, order: Order) -> None:
 def _read_base(account: Account, body: Body, order: Order) -> None:
     if body.get("jobRunType") != 1:
         return
-    base_key = body.object("increConfig").get("jobId")
+    base_key = (body.get("increConfig") or {}).get("jobId")
     read_base(account, Body({"incrementTaskId": task_of(account, base_key, "increConfig").id}), order)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from qianfan._types import JSON
 from qianfan.emulator import catalogue
 from qianfan.emulator.account import Account
@@ -33,11 +35,10 @@ _PLATFORM, _BOS = "Platform", "Bos"
 def create_job(call: Call) -> JSON:
     """`CreateFineTuningJob`."""
     body = call.body
-    model = body.text("model")
+    model, mode = body.get("model"), body.get("trainMode")
     entry = catalogue.model_named(model)
     if entry is None:
         raise invalid("model", f"{model!r} cannot be trained here")
-    mode = body.text("trainMode")
     if mode not in catalogue.modes_of(entry):
         raise invalid("trainMode", f"{model} has no train mode {mode!r}, it has {list(catalogue.modes_of(entry))}")
     job = add_job(call.account, body, model=model, train_mode=mode)
@@ -47,7 +48,7 @@ def create_job(call: Call) -> JSON:
 async def read_training_files(call: Call) -> None:
     """Read what a training takes straight from object storage before the account is locked."""
     config, account = call.body.get("datasetConfig"), call.account
-    if not isinstance(config, dict) or config.get("sourceType") != _BOS or not isinstance(config.get("versions"), list):
+    if config["sourceType"] != _BOS:
         return
     with account.lock:
         job = account.jobs.get(call.body.get("jobId"))
@@ -56,10 +57,8 @@ async def read_training_files(call: Call) -> None:
         template = Order(job.model, job.train_mode, "").template
         sources: list[Source] = []
         for version in config["versions"]:
-            try:
-                sources += files_at(account, str(version.get("versionBosUri")))
-            except (FileNotFoundError, AttributeError):
-                continue
+            with suppress(FileNotFoundError):
+                sources += files_at(account, version.get("versionBosUri") or "")
     await scan_ahead(account, sources, template)
 
 
@@ -67,27 +66,24 @@ def create_task(call: Call) -> JSON:
     """`CreateFineTuningTask`: start a training."""
     body, account = call.body, call.account
     job = job_to_train(account, body.get("jobId"))
-    order = Order(job.model, job.train_mode, body.optional_text("parameterScale"))
-    order.config = {key: value for key, value in body.object("hyperParameterConfig").items() if value is not None}
-    _read_dataset_config(account, Body(body.object("datasetConfig")), order)
+    order = Order(job.model, job.train_mode, body.get("parameterScale") or "")
+    order.config = {key: value for key, value in body.get("hyperParameterConfig").items() if value is not None}
+    _read_dataset_config(account, body.get("datasetConfig"), order)
     order.corpus_config, order.resource_config = body.get("corpusConfig"), body.get("resourceConfig")
     read_base(account, body, order)
     task = add_task(account, job, order)
     return {"jobId": job.id, "taskId": task.id}
 
 
-def _read_dataset_config(account: Account, config: Body, order: Order) -> None:
-    order.dataset_config = config.fields
-    source_type = config.one_of("sourceType", [_PLATFORM, _BOS])
-    order.split_ratio = config.number("splitRatio", 0, 100)
-    for version in config.items("versions"):
-        if not isinstance(version, dict):
-            raise invalid("versions", f"versions must hold objects, found {version!r}")
+def _read_dataset_config(account: Account, config: dict[str, JSON], order: Order) -> None:
+    order.dataset_config, order.split_ratio = config, config["splitRatio"]
+    for version in config["versions"]:
         entry = Body(version)
-        if source_type == _PLATFORM:
-            dataset = dataset_of(account, entry.text("versionId"), "versionId")
+        if config["sourceType"] == _PLATFORM:
+            dataset = dataset_of(account, entry.get("versionId"), "versionId")
             order.dataset_ids.append(dataset.id)
-            order.sampling[dataset.id] = entry.number("samplingRate", 0.01, 10, default=1)
+            rate = entry.get("samplingRate")
+            order.sampling[dataset.id] = 1 if rate is None else rate
         else:
             order.files += files_or_refusal(account, entry.text("versionBosUri"), "versionBosUri")
 
@@ -140,7 +136,7 @@ def describe_tasks(call: Call) -> JSON:
 
 def stop_task(call: Call) -> JSON:
     """`StopFineTuningTask`: whether it could be stopped; an unknown task could not."""
-    task = call.account.tasks.get(call.body.text("taskId"))
+    task = call.account.tasks.get(call.body.get("taskId"))
     return task is not None and stop(call.account, task)
 
 

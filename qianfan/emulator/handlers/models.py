@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from qianfan._types import JSON
 from qianfan.emulator import catalogue
 from qianfan.emulator.account import Account
@@ -56,19 +58,26 @@ def add_set(account: Account, name: str, model_type: str, labels: list[str], fie
 
 
 def check_run(account: Account, task: Task, step: JSON, field: str) -> None:
-    """Refuse a training that is not done, or a step it kept no checkpoint of."""
+    """Refuse a training that is not done or whose output is gone, or a step it kept no checkpoint of."""
     look_at_task(account, task, look=False)
     if task.state != "Done":
         raise Refused(Problem.RUN_NOT_PUBLISHABLE, field, f"{task.id} is {task.state or 'new'}, only Done is published")
-    if step is not None and step not in account.works.kept_steps(task):
+    kept = account.works.kept_steps(task)
+    if not kept:
+        raise Refused(Problem.OUTPUT_MISSING, field, f"{task.id} has no checkpoint left")
+    if step is not None and step not in kept:
         raise invalid("step", f"{task.id} has no checkpoint at step {step!r}")
 
 
 def check_set(account: Account, model_set: ModelSet, task: Task, step: JSON, field: str) -> None:
-    """Refuse a training that a set holds already, or whose model is of another family than the set's."""
+    """Refuse a training that a set holds already, whose model is of another family than the set's, or that goes into
+    a set of imported models.
+    """
     for model_id in model_set.model_ids:
         other = model_of(account, model_id)
-        if (other.task_id, other.step) == (task.id, step):
+        if other.source_type == "Import":
+            raise Refused(Problem.SET_IS_IMPORTED, field, f"{model_set.id} holds imported models, which takes no other")
+        if (other.source_type, other.task_id, other.step) == ("Train", task.id, step):
             raise Refused(Problem.ALREADY_PUBLISHED, field, f"{task.id} is already published in {model_set.id}")
         other_task = account.tasks.get(other.task_id)
         if other_task and _family(other_task) != _family(task):
@@ -81,7 +90,14 @@ def _family(task: Task) -> str:
 
 
 def add_model(account: Account, model_set: ModelSet, task: Task, *, step: int | None, description: str) -> Model:
-    """A new version of a set. Its publishing is under way at once."""
+    """A new version of a set, made of a training. Its publishing is under way at once."""
+    model = add_version(account, model_set, description=description, task_id=task.id, step=step)
+    account.works.start_publishing(model)
+    return model
+
+
+def add_version(account: Account, model_set: ModelSet, **facts: Any) -> Model:
+    """A new version of a set, which nobody makes yet."""
     shelf = account.models
     model = Model(
         id=account.new_id(shelf),
@@ -89,16 +105,18 @@ def add_model(account: Account, model_set: ModelSet, task: Task, *, step: int | 
         created=account.now(),
         model_set_id=model_set.id,
         version=len(model_set.model_ids) + 1,
-        description=description,
-        task_id=task.id,
-        step=step,
+        **facts,
     )
     model_set.model_ids.append(model.id)
     model_set.modified = account.now()
-    shelf.add(model)
-    account.works.start_publishing(model)
     account.touch()
-    return model
+    return shelf.add(model)
+
+
+def can_be_compressed(account: Account, model: Model) -> bool:
+    """Whether compressing a version is offered: ready text models that are not compressed yet, in this emulator."""
+    is_text = set_of(account, model).model_type == "Text2Text"
+    return is_text and model.state == "Ready" and model.source_type != "Acceleration"
 
 
 def remove_model(account: Account, model: Model) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from qianfan._types import JSON
 from qianfan.emulator.account import Account
 from qianfan.emulator.calls import Call
@@ -15,7 +17,7 @@ MODEL_PATH = "/rpc/2.0/ai_custom/v1/wenxinworkshop"
 
 
 def service_of(account: Account, key: JSON, field: str = "serviceId") -> Service:
-    """The service a call names, by id or V1 number."""
+    """One of the account's services that a call names, by id or V1 number."""
     return found(account.services.get(key), Problem.INVALID, field, key)
 
 
@@ -36,8 +38,8 @@ def deployable(account: Account, model: Model, field: str) -> Model:
     return model
 
 
-def add_service(account: Account, model: Model, *, name: str, suffix: str, description: str) -> Service:
-    """A new service, whose name may be taken, see `Quirks`. Its deployment is under way at once."""
+def add_service(account: Account, model: Model, *, name: str, suffix: str, description: str, **terms: Any) -> Service:
+    """A new service, whose name may be taken, see `Quirks`. It waits to be paid for. terms: what it is to run on."""
     if account.quirks.unique_service_names and any(service.name == name for service in account.services):
         raise invalid("name", f"a service named {name!r} already exists")
     shelf = account.services
@@ -52,12 +54,10 @@ def add_service(account: Account, model: Model, *, name: str, suffix: str, descr
         url_suffix=suffix,
         endpoint=f"{account.letters(8)}_{suffix}",
         kind="text2image" if set_of(account, model).model_type == "Text2Image" else "chat",
-        instance_id=account.letters(32),
+        **terms,
     )
-    shelf.add(service)
-    account.works.start_deployment(service)
     account.touch()
-    return service
+    return shelf.add(service)
 
 
 def url_of(call: Call, service: Service) -> str:

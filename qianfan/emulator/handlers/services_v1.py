@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from qianfan._types import JSON
-from qianfan.emulator import catalogue
 from qianfan.emulator.calls import Call, Handler, beijing_time, reason_of
 from qianfan.emulator.checks import name_of_2_to_20, url_suffix
 from qianfan.emulator.handlers.models import model_of, model_set_of
@@ -15,14 +14,17 @@ from qianfan.emulator.handlers.services import (
     service_of,
     url_of,
 )
-from qianfan.emulator.refusals import invalid
+from qianfan.emulator.handlers.units import begin
+from qianfan.emulator.presets import presets
+from qianfan.emulator.refusals import Problem, Refused, invalid
+from qianfan.emulator.usage import APP_ID
 
 _KINDS = ("chat", "completions", "embeddings", "text2image", "image2text")
 _STATES = {"Serving": "Done"}
 
 
 def apply(call: Call) -> JSON:
-    """`/service/apply`: deploy; takes numeric model ids only."""
+    """`/service/apply`: deploy; takes numeric model ids only. In the private pool it waits until it is paid for."""
     body, account = call.body, call.account
     for key in ("modelId", "modelVersionId"):
         if isinstance(body.get(key), bool) or not isinstance(body.get(key), int):
@@ -40,8 +42,10 @@ def apply(call: Call) -> JSON:
         name=name,
         suffix=suffix,
         description=body.optional_text("description"),
+        resource_config={"replicasCount": replicas},
+        pool_type=pool,
     )
-    service.resource_config, service.pool_type = {"replicasCount": replicas}, pool
+    begin(account, service)
     return {"result": True, "serviceId": service.number, "serviceUuid": service.id}
 
 
@@ -74,10 +78,9 @@ def list_services(call: Call) -> JSON:
     """`/service/list`: the preset services and the account's own."""
     kinds = call.body.texts("apiTypefilter") or _KINDS
     common: list[JSON] = [
-        _list_entry(model, f"{call.origin}{MODEL_PATH}/{kind}/{endpoint}", kind, "Done")
-        for kind, models in catalogue.preset_endpoints().items()
-        for model, endpoint in models.items()
-        if kind in kinds
+        _list_entry(preset.name, f"{call.origin}{MODEL_PATH}/{preset.kind}/{preset.endpoint}", preset.kind, "Done")
+        for preset in presets()
+        if preset.kind in kinds
     ]
     custom: list[JSON] = []
     for service in call.account.listed(call.account.services):
@@ -86,6 +89,16 @@ def list_services(call: Call) -> JSON:
             state = _STATES.get(service.state, service.state)
             custom.append(_list_entry(service.name, url_of(call, service), service.kind, state))
     return {"common": common, "custom": custom}
+
+
+def app_list(call: Call) -> JSON:
+    """`GET /service/appList`: the account's one application, with its keys."""
+    if call.request.method != "GET":
+        raise Refused(Problem.UNSUPPORTED, "", "Unsupported openapi method: appList is asked for by GET")
+    account = call.account
+    ak, sk = (account.keys.ak, account.keys.sk) if account.keys else ("", "")
+    api_ids = ",".join(str(service.number) for service in account.services)
+    return {"appList": [{"id": APP_ID, "name": "qianfan-emulator", "ak": ak, "sk": sk, "apiIds": api_ids}]}
 
 
 def _list_entry(name: str, url: str, kind: str, state: str) -> dict[str, JSON]:
@@ -102,5 +115,6 @@ PATHS: dict[str, Handler] = {
     "/service/apply": apply,
     "/service/detail": detail,
     "/service/list": list_services,
+    "/service/appList": app_list,
 }
 """By path."""

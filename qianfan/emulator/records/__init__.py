@@ -5,23 +5,51 @@ number that V1 knows it by.
 """
 
 from qianfan.emulator.records.base import Record, Source
-from qianfan.emulator.records.datasets import Dataset, Export, Group, ImportTask
-from qianfan.emulator.records.models import Model, ModelSet
+from qianfan.emulator.records.batch import BatchTask
+from qianfan.emulator.records.charge import ComputeUnit, TpmInstance
+from qianfan.emulator.records.datasets import (
+    Augmentation,
+    Cleaning,
+    Dataset,
+    Export,
+    ExportTask,
+    Filling,
+    Group,
+    ImportTask,
+    Part,
+)
+from qianfan.emulator.records.evaluations import EvalExport, Evaluation, EvalUnit
+from qianfan.emulator.records.models import CompTask, ConfFile, Model, ModelSet
 from qianfan.emulator.records.objects import StoredObject
-from qianfan.emulator.records.services import Service
+from qianfan.emulator.records.services import Calls, Service, Usage
 from qianfan.emulator.records.training import Job, Task
 
 __all__ = [
+    "Augmentation",
+    "BatchTask",
+    "Calls",
+    "Cleaning",
+    "CompTask",
+    "ComputeUnit",
+    "ConfFile",
     "Dataset",
+    "EvalExport",
+    "EvalUnit",
+    "Evaluation",
     "Export",
+    "ExportTask",
+    "Filling",
     "Group",
     "ImportTask",
     "Job",
     "Model",
     "ModelSet",
+    "Part",
     "Record",
     "Service",
     "Source",
     "StoredObject",
     "Task",
+    "TpmInstance",
+    "Usage",
 ]

@@ -269,6 +269,8 @@ class Workshop:
 
     async def _publish_now(self, model: Model) -> str:
         """Make a model's folder of its task's checkpoint; what was wrong, "" when it went well."""
+        if model.source_type == "Import":
+            return "an imported model cannot be run here; use the engine 'scripted' to work without its weights"
         with self._account.lock:
             task = self._account.tasks.get(model.task_id)
         training = self._record(task) if task else None
@@ -305,6 +307,10 @@ class Workshop:
             model.state, model.reason = PUBLISH.move(model.state, "Fail" if problem else "Ready"), problem
             self._account.touch()
         self._save()
+
+    def weights(self, model: Model) -> Path | None:
+        folder = self.model_folder(model)
+        return folder if folder.is_dir() else None
 
     # --- services --------------------------------------------------------------------------------------------------
 
@@ -364,8 +370,8 @@ class Workshop:
         return self.place / "tasks" / task.id
 
     def model_folder(self, model: Model) -> Path:
-        """The folder of a published model."""
-        return self.place / "models" / model.id
+        """The folder of a published model; a compressed one answers with what it was made of."""
+        return self.place / "models" / (model.weights_id or model.id)
 
     def _record(self, task: Task) -> TrainingRecord:
         path = self.folder_of(task) / "events.jsonl"
@@ -384,6 +390,8 @@ class Workshop:
             _remove(self.folder_of(record))
             return
         folder = self.model_folder(record)
+        if any(self.model_folder(model) == folder for model in self._account.models):
+            return
         self._generators.end(folder)
         _remove(folder)
 
@@ -397,7 +405,8 @@ class Workshop:
                     _remove(self.model_folder(model))
                     self._loop.start_soon(self._publish, model)
             for service in account.services:
-                if service.state in DEPLOY.underway:
+                # New means that it is not paid for; what is paid for moves on at once.
+                if service.state == "Deploying" or (service.state == "New" and service.work is not None):
                     self.start_deployment(service)
                 elif service.state == "Serving":
                     self._check_that_it_answers(service)

@@ -167,6 +167,55 @@ class DeployPoolType(int, Enum):
     PrivateResource = 2
 
 
+class ModelTypePreset(int, Enum):
+    """Kind of a preset model in V1's listing."""
+
+    TextGC = 0
+    ImageGC = 1
+    VectorModel = 4
+    Image2Text = 5
+    IndustryModel = 6
+
+
+class ModelTypeUser(int, Enum):
+    """Kind of one's own model in V1's listing."""
+
+    LargeLanguageModel = 0
+    Text2Image = 1
+    IndustrySearchModel = 2
+    TextRepresentationModel = 3
+    VectorModel = 4
+    Image2Text = 5
+
+
+class CustomModelSetModelType(str, Enum):
+    """What the versions of a new model set are for."""
+
+    Text2Text = "Text2Text"
+    Text2Image = "Text2Image"
+    TextRepresentation = "TextRepresentation"
+    ImageUnderstanding = "ImageUnderstanding"
+    Industry = "Industry"
+
+
+class CreateCustomModelSourceType(str, Enum):
+    """Where a model version comes from: a training run, or files in a bucket."""
+
+    Train = "Train"
+    Import = "Import"
+
+
+class ModelCompTaskStatus(str, Enum):
+    """State of a compression."""
+
+    Creating = "creating"
+    Running = "running"
+    Succeeded = "succeeded"
+    Failed = "failed"
+    Stopping = "stopping"
+    Stopped = "stopped"
+
+
 class ModelCompStrategy(str, Enum):
     """How to make a model smaller."""
 
@@ -265,6 +314,8 @@ class DataReleaseStatus(int, Enum):
     """State of a release. A finished one is final: the dataset takes no more changes."""
 
     NotRelease = 0
+    NotStarted = NotRelease
+    """The same in older code."""
     Running = 1
     Finished = 2
     Failed = 3
@@ -284,11 +335,20 @@ class ETLTaskStatus(int, Enum):
     """State of a cleaning task."""
 
     NotStarted = 0
+    NoTask = NotStarted
+    """The same in older code."""
     Running = 1
     Finished = 2
     Interrupted = 3
     Failed = 4
     Paused = 5
+
+
+class AugmentingStatus(int, Enum):
+    """State of an augmentation, as far as the platform tells what its numbers mean."""
+
+    Finished = 3
+    Failed = 4
 
 
 class EntityListingType(int, Enum):
@@ -308,18 +368,29 @@ class DataFormat(str, Enum):
     PromptResponse = "PromptResponse"
     PromptSortedResponses = "PromptSortedresponses"
     PromptChosenRejected = "DPO_PromptChosenRejected"
+    DPOPromptChosenRejected = PromptChosenRejected
     KTOPromptChosenRejected = "KTO_PromptChosenRejected"
     Text = "Text"
     Prompt = "Prompt"
     PromptImage = "PromptImage"
     PromptImageResponse = "PromptImageResponse"
+    Role = "Role"
+    SFTFIM = "SFT_FIM"
 
 
 class DataStorage(str, Enum):
     """Who owns the storage behind a dataset, as V2 spells it (`storageType`)."""
 
     Platform = "sysStorage"
+    SysStorage = Platform
     Bos = "BOS"
+
+
+class V2:
+    """Enumerations of V2 by their documented names."""
+
+    DatasetFormat = DataFormat
+    StorageType = DataStorage
 
 
 class ImportStatus(str, Enum):
@@ -346,3 +417,65 @@ class ExportStatus(str, Enum):
     Exporting = "Exporting"
     ExportFinished = "ExportFinished"
     ExportFailed = "ExportFailed"
+
+
+class EvaluationTaskStatus(str, Enum):
+    """State of an evaluation, and of each model in it."""
+
+    Editing = "Editing"
+    Pending = "Pending"
+    Doing = "Doing"
+    DoingWithManualBegin = "DoingWithManualBegin"
+    """The answers are there, and people can judge them."""
+    Stopping = "Stopping"
+    Done = "Done"
+    PartlyDone = "PartlyDone"
+    """Some models could be evaluated and some could not."""
+    Failed = "Failed"
+    Stopped = "Stopped"
+
+
+class EvaluationResultExportDestinationType(str, Enum):
+    """Where the answers of an evaluation are exported to."""
+
+    PublicBos = "local"
+    PrivateBos = "storage"
+
+
+class EvaluationResultExportRange(str, Enum):
+    """Which answers are exported."""
+
+    Total = "total"
+    Part = "part"
+
+
+class EvaluationResultExportField(str, Enum):
+    """What is exported of an answer."""
+
+    Prompt = "prompt"
+    Prediction = "prediction"
+    """What the model said."""
+    Completion = "completion"
+    """What the dataset says."""
+    Metrics = "metrics"
+
+
+class EvaluationResultExportTaskStatus(str, Enum):
+    """State of an export of answers."""
+
+    Pending = "Pending"
+    Uploading = "Uploading"
+    Fail = "Fail"
+    Done = "Done"
+
+
+class BatchInferenceStatus(str, Enum):
+    """State of an offline batch inference."""
+
+    Queuing = "Queuing"
+    Running = "Running"
+    Done = "Done"
+    Stopping = "Stopping"
+    Stopped = "Stopped"
+    Failed = "Failed"
+    Expired = "Expired"

@@ -8,13 +8,17 @@ from pydantic import AliasChoices, AliasPath, Field
 
 from qianfan.resources._base import LeftToRight, Page, WireModel
 from qianfan.resources.console.consts import (
+    AugmentingStatus,
     DataExportDestinationType,
     DataExportStatus,
     DataExportType,
     DataImportStatus,
     DataReleaseStatus,
+    DataStorage,
     DataStorageType,
     DataTemplateType,
+    ETLTaskStatus,
+    ExportStatus,
     ImportStatus,
     PublishStatus,
 )
@@ -44,7 +48,8 @@ class DatasetInfo(WireModel):
     """A dataset version. Reads the V1 answer, whose facts sit one level down in `versionInfo`.
 
     dataset_id: `ds-…`; number: the numeric id of older code; group_id: `dg-…`.
-    modify_time: `YYYY-MM-DD hh:mm:ss` in the platform's time, as are those of an `ExportRecord`.
+    modify_time, create_time: `YYYY-MM-DD hh:mm:ss` in the platform's time, as are those of an `ExportRecord`.
+    memory_size: MB. enhance_status: of augmentation, -1 for none.
     """
 
     dataset_id: str = Field(validation_alias=AliasPath("versionInfo", "datasetPK"))
@@ -80,6 +85,17 @@ class DatasetInfo(WireModel):
     entity_count: int = Field(default=0, validation_alias=AliasPath("versionInfo", "entityCount"))
     annotated_entity_count: int = Field(default=0, validation_alias=AliasPath("versionInfo", "annotatedEntityCount"))
     character_count: int = Field(default=0, validation_alias=AliasPath("versionInfo", "characterCount"))
+    label_count: int = Field(default=0, validation_alias=AliasPath("versionInfo", "labelCount"))
+    memory_size: float | None = Field(default=None, validation_alias=AliasPath("versionInfo", "memorySize"))
+    etl_status: Annotated[ETLTaskStatus | int, LeftToRight] = Field(
+        default=ETLTaskStatus.NotStarted, validation_alias=AliasPath("versionInfo", "etlStatus")
+    )
+    enhance_status: Annotated[AugmentingStatus | int, LeftToRight] = Field(
+        default=-1, validation_alias=AliasPath("versionInfo", "enhanceStatus")
+    )
+    release_storage_path: str = Field(default="", validation_alias=AliasPath("versionInfo", "releaseStoragePath"))
+    description: str = Field(default="", validation_alias=AliasPath("versionInfo", "description"))
+    create_time: str = Field(default="", validation_alias=AliasPath("versionInfo", "createTime"))
 
     @property
     def is_empty(self) -> bool:
@@ -95,12 +111,20 @@ class DatasetStatus(WireModel):
     release_status: Annotated[DataReleaseStatus | int, LeftToRight] = DataReleaseStatus.NotRelease
     release_progress: int | None = None
     export_status: Annotated[DataExportStatus | int, LeftToRight] = DataExportStatus.NotStarted
+    export_progress: int | None = None
+    enhance_status: Annotated[AugmentingStatus | int, LeftToRight] = -1
+    etl_status: Annotated[ETLTaskStatus | int, LeftToRight] = ETLTaskStatus.NotStarted
     entity_count: int = 0
+    annotated_entity_count: int = 0
+    label_count: int = 0
+    character_count: int = 0
+    modify_time: str = ""
 
 
 class ImportErrorLine(WireModel):
     """One complaint about imported data. text_location: line number in the file, from 1."""
 
+    sequence: int | None = None
     sample_file_name: str = ""
     sample_name: str = ""
     text_location: int | None = None
@@ -108,8 +132,13 @@ class ImportErrorLine(WireModel):
 
 
 class ImportErrorDetail(WireModel):
+    """What was wrong with imported data. download_url: opens the whole report without keys."""
+
     content: list[ImportErrorLine] = Field(default_factory=list)
-    download_url: str = ""
+    data_type: str = ""
+    project_type: int | None = None
+    is_zip: bool = False
+    download_url: str = Field(default="", repr=False)
 
 
 class ExportRecord(WireModel):
@@ -118,6 +147,7 @@ class ExportRecord(WireModel):
     download_url: opens the archive without keys, so it stays out of the representation.
     """
 
+    creator_name: str = ""
     status: Annotated[DataExportStatus | int, LeftToRight] = DataExportStatus.NotStarted
     export_type: Annotated[DataExportType | int, LeftToRight] = DataExportType.WithAnnotations
     export_to: Annotated[DataExportDestinationType | int, LeftToRight] = DataExportDestinationType.PlatformBos
@@ -161,8 +191,11 @@ class DatasetVersion(WireModel):
     storage_path: str = ""
     import_status: Annotated[ImportStatus | str, LeftToRight] = ""
     publish_status: Annotated[PublishStatus | str, LeftToRight] = ""
+    size_mb: float | None = Field(default=None, validation_alias="sizeMB")
     sample_count: int | None = None
     character_count: int | None = None
+    create_time: str = ""
+    modify_time: str = ""
 
 
 class DatasetVersionPage(Page[DatasetVersion]):
@@ -172,11 +205,35 @@ class DatasetVersionPage(Page[DatasetVersion]):
 
 
 class ImportTask(WireModel):
-    """An import as V2 describes it."""
+    """An import as V2 describes it. progress: `"40%"`, and `"0"` when it failed.
+
+    finish_time: empty until it is over. err_download_url: opens the report of what was wrong, without keys.
+    """
 
     version_id: str = ""
     import_status: Annotated[ImportStatus | str, LeftToRight] = ""
     progress: str | None = None
     size_mb: float | None = Field(default=None, validation_alias="sizeMB")
     sample_count: int | None = None
-    err_download_url: str = ""
+    creator: str = ""
+    start_time: str = ""
+    finish_time: str = ""
+    err_download_url: str = Field(default="", repr=False)
+
+
+class ExportTask(WireModel):
+    """An export as V2 describes it. storage_path: of the archive, `bos:/bucket/path/name.zip`; the rest as above.
+
+    download_url: opens the archive without keys, where the platform gives one.
+    """
+
+    storage_type: Annotated[DataStorage | str, LeftToRight] = ""
+    storage_path: str = ""
+    size_mb: float | None = Field(default=None, validation_alias="sizeMB")
+    sample_count: int | None = None
+    export_status: Annotated[ExportStatus | str, LeftToRight] = ""
+    progress: str | None = None
+    creator: str = ""
+    start_time: str = ""
+    finish_time: str = ""
+    download_url: str = Field(default="", repr=False)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import zipfile
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from qianfan.emulator import Emulator
 from qianfan.errors import TrainJobFailedError
 from qianfan.model import Model
+from qianfan.resources import Platform
 from qianfan.trainer import DPO, LLMFinetune, PostPreTrain
 from qianfan.trainer.configs import DeployConfig
 from tests.emulator.making import released
@@ -88,6 +91,29 @@ async def test_an_earlier_checkpoint_is_another_model(trained: Trained, anyio_ba
     service = await early.adeploy(DeployConfig(service_type="Chat", name=name))
     answers = [(await service.aexec(asked(question)))["result"] for question, _ in ROWS[:5]]
     assert answers != [answer for _, answer in ROWS[:5]]
+
+
+async def test_a_compressed_model_answers_with_what_it_was_made_of(trained: Trained, anyio_backend_name: str) -> None:
+    """Also when that is deleted; nothing is made smaller here, and its export holds the weights."""
+    if anyio_backend_name == "trio":  # once is enough for what takes seconds
+        return
+    client, task = client_of(trained.emulator), trained.task
+    platform = Platform(client)
+    source = await Model(task_id=task["taskId"], job_id=task["jobId"], client=client).apublish("to compress", step=15)
+    made = await source.acompress("Quantization", "W8A16C16")
+    version = str(made.id)
+    await platform.models_v2.create_export(version)
+    exported = (await platform.models_v2.describe_export(version)).body["result"]
+    packed = zipfile.ZipFile(io.BytesIO(trained.emulator.read_object(exported["bucket"], exported["objectPath"])))
+    assert len([name for name in packed.namelist() if name.startswith("weights/")]) > 1
+    async with await made.adeploy(DeployConfig(service_type="Chat")) as service:
+        before = (await service.aexec(asked(ROWS[0][0])))["result"]
+        await platform.models_v2.delete_model(str(source.id))
+        assert (await service.aexec(asked(ROWS[1][0])))["result"]
+        assert (await service.aexec(asked(ROWS[0][0])))["result"] == before
+    assert trained.emulator.services[str(service.id)].state == "Stopped"
+    await platform.models_v2.delete_model(version)
+    assert version not in trained.emulator.models
 
 
 async def test_the_page_of_a_training(trained: Trained) -> None:
