@@ -1,7 +1,15 @@
 """Evaluation: questions put to a model, and what evaluators say about its answers."""
 
-from qianfan.evaluation.evaluator import Evaluator, LocalEvaluator
-from qianfan.evaluation.local_evaluator import ExactMatchEvaluator, SimilarityEvaluator
+from qianfan.evaluation.evaluator import (
+    Evaluator,
+    LocalEvaluator,
+    ManualEvaluatorDimension,
+    QianfanEvaluator,
+    QianfanManualEvaluator,
+    QianfanRefereeEvaluator,
+    QianfanRuleEvaluator,
+)
+from qianfan.evaluation.local_evaluator import ExactMatchEvaluator, LocalJudgeEvaluator, SimilarityEvaluator
 from qianfan.evaluation.manager import EvaluationManager
 from qianfan.evaluation.result import EvaluationResult, ResultDataset
 
@@ -11,6 +19,12 @@ __all__ = [
     "Evaluator",
     "ExactMatchEvaluator",
     "LocalEvaluator",
+    "LocalJudgeEvaluator",
+    "ManualEvaluatorDimension",
+    "QianfanEvaluator",
+    "QianfanManualEvaluator",
+    "QianfanRefereeEvaluator",
+    "QianfanRuleEvaluator",
     "ResultDataset",
     "SimilarityEvaluator",
 ]

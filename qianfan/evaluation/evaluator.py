@@ -6,12 +6,22 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Mapping, Sequence
 from statistics import fmean
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from qianfan._strict import suggestion
-from qianfan.errors import UnknownArgumentError
+from qianfan.errors import InvalidArgumentError, UnknownArgumentError
 
-__all__ = ["Evaluator", "LocalEvaluator"]
+__all__ = [
+    "Evaluator",
+    "LocalEvaluator",
+    "ManualEvaluatorDimension",
+    "QianfanEvaluator",
+    "QianfanManualEvaluator",
+    "QianfanRefereeEvaluator",
+    "QianfanRuleEvaluator",
+]
 
 Verdict: TypeAlias = Mapping[str, Any]
 """What an evaluator says about one answer: values by the name of the metric, which must be JSON values."""
@@ -70,6 +80,153 @@ class LocalEvaluator(Evaluator, ABC):
         dataset: `input`, `reference`, `output` and this evaluator's metrics of every row that it has judged.
         """
         return means(dataset)
+
+
+class QianfanEvaluator(Evaluator, ABC):
+    """Judges answers on the platform, which asks the models itself. Only published models can be judged there.
+
+    mode: what the platform calls this way of judging.
+    """
+
+    mode: ClassVar[str]
+
+    @abstractmethod
+    def to_wire(self) -> dict[str, Any]:
+        """This evaluator's part of the request. Raises InvalidArgumentError when it judges nothing."""
+
+    @abstractmethod
+    def reported(self) -> Sequence[str]:
+        """What of the platform's report comes from it, by the names there."""
+
+
+class QianfanRuleEvaluator(QianfanEvaluator):
+    """Compares answers with those of the dataset.
+
+    using_similarity: BLEU-4 and ROUGE. using_accuracy: whether they are the same.
+    stop_words: a file of words that count not, `bos:/bucket/words.txt`.
+    """
+
+    mode = "rule"
+
+    using_similarity: bool = False
+    using_accuracy: bool = False
+    stop_words: str | None = None
+
+    def to_wire(self) -> dict[str, Any]:
+        chosen = {"similarity": self.using_similarity, "accuracy": self.using_accuracy}
+        modes = [name for name, is_wanted in chosen.items() if is_wanted]
+        if not modes:
+            raise InvalidArgumentError(f"{self!r} judges nothing: set using_similarity, using_accuracy, or both")
+        return {"scoreModes": modes, **({"stopWordsPath": self.stop_words} if self.stop_words else {})}
+
+    def reported(self) -> Sequence[str]:
+        similarity = ("bleu4", "rouge_1", "rouge_2", "rouge_l") if self.using_similarity else ()
+        return (*similarity, *(("accuracy", "f1Score") if self.using_accuracy else ()))
+
+
+DEFAULT_METRIC = "综合得分"
+DEFAULT_STEPS = (
+    "1. 阅读问题，弄清它问的是什么、对回答有什么要求。\n"
+    "2. 阅读参考回答，弄清正确的回答应当包含什么。\n"
+    "3. 阅读待评的回答，检查其内容是否正确、用词是否恰当。\n"
+    "4. 检查待评的回答是否遵守问题的要求，例如方式、篇幅与格式。\n"
+)
+DEFAULT_MAX_SCORE = 5
+
+_REFEREE_TEMPLATE = """你是一名公正的裁判，请评价一个回答的质量。
+评价指标：{metric}
+评价步骤：
+{steps}
+得分为 {least} 到 {most} 的整数，分数越高越好。
+
+问题：
+{{src}}
+
+参考回答：
+{{tgt}}
+
+待评的回答：
+{{prediction}}
+
+只输出 JSON，包含 reason（评分理由）与 score（得分）两个字段。
+"""
+
+
+class QianfanRefereeEvaluator(QianfanEvaluator):
+    """Has a model of the platform judge the answers.
+
+    app_id: of the application that the judging model is asked as. prompt_metrics, prompt_steps: what it judges by, and
+    how. prompt_max_score: the best score; 0 is the worst.
+    """
+
+    mode = "model"
+
+    app_id: int
+    prompt_metrics: str = DEFAULT_METRIC
+    prompt_steps: str = DEFAULT_STEPS
+    prompt_max_score: int = DEFAULT_MAX_SCORE
+
+    def to_wire(self) -> dict[str, Any]:
+        if self.prompt_max_score < 1:
+            raise InvalidArgumentError(f"{self!r}: prompt_max_score must be at least 1")
+        template = _REFEREE_TEMPLATE.format(
+            metric=self.prompt_metrics, steps=self.prompt_steps.strip(), least=0, most=self.prompt_max_score
+        )
+        prompt = {
+            "templateName": "裁判员评分",
+            "templateContent": template,
+            "metric": self.prompt_metrics,
+            "steps": self.prompt_steps,
+            "maxScore": self.prompt_max_score,
+        }
+        return {"appId": self.app_id, "prompt": prompt}
+
+    def reported(self) -> Sequence[str]:
+        return ("avgJudgeScore", "stdJudgeScore", "medianJudgeScore", "scoreDistribution")
+
+
+class ManualEvaluatorDimension(BaseModel):
+    """What people judge by."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dimension: str = Field(min_length=1)
+    description: str | None = None
+
+
+_SATISFACTION = "满意度"
+
+
+class QianfanManualEvaluator(BaseModel, QianfanEvaluator):
+    """Has people judge the answers, in the platform's console. The result holds the answers; people take their time.
+
+    evaluation_dimensions: 1 to 4, of which the first is 满意度 (satisfaction); it is added where it is missing.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    mode: ClassVar[str] = "manual"
+
+    evaluation_dimensions: list[ManualEvaluatorDimension] = Field(
+        default_factory=lambda: [ManualEvaluatorDimension(dimension=_SATISFACTION)]
+    )
+
+    @field_validator("evaluation_dimensions")
+    @classmethod
+    def _first_is_satisfaction(cls, given: list[ManualEvaluatorDimension]) -> list[ManualEvaluatorDimension]:
+        first = [] if given and given[0].dimension == _SATISFACTION else [_SATISFACTION]
+        dimensions = [*(ManualEvaluatorDimension(dimension=name) for name in first), *given]
+        if len(dimensions) > 4:
+            raise ValueError(
+                f"people judge by 4 dimensions at most, {_SATISFACTION} included, not by {len(dimensions)}"
+            )
+        return dimensions
+
+    def to_wire(self) -> dict[str, Any]:
+        return {"evaluationDimension": [one.model_dump(exclude_none=True) for one in self.evaluation_dimensions]}
+
+    def reported(self) -> Sequence[str]:
+        return ("manualAvgScore", "goodCaseProportion", "manualScoreDistribution")
 
 
 def means(dataset: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -1,44 +1,12 @@
-"""From the rows of a dataset to the questions that a model is asked."""
+"""The questions that a model is asked, and who can be asked them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
-
-from qianfan.dataset import Dataset
-from qianfan.dataset.rows import Conversation, Preference, PreferenceTurn, Query, Row, Turn
+from qianfan.dataset.questions import Message, Question, questions_of
 from qianfan.errors import InvalidArgumentError
 from qianfan.model import Service, ServiceType
 
-Message: TypeAlias = dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked in one row.
-
-    messages: the turns before, and the question. reference: the answer of the dataset, empty where it has none.
-    system: what the model is told beforehand.
-    """
-
-    messages: list[Message]
-    reference: str = ""
-    system: str | None = None
-
-    @property
-    def input(self) -> str | list[Message]:
-        """The question as evaluators see it: its text, or all messages where turns came before."""
-        return self.messages[0]["content"] if len(self.messages) == 1 else [{**one} for one in self.messages]
-
-    def request(self, kind: ServiceType) -> dict[str, Any]:
-        """What a service of that kind is asked. Raises InvalidArgumentError when it cannot be."""
-        if kind is ServiceType.Chat:
-            request: dict[str, Any] = {"messages": [*self.messages]}
-            return request if self.system is None else {**request, "system": self.system}
-        if len(self.messages) > 1:
-            raise InvalidArgumentError("a Completion service cannot be told the turns before")
-        return {"prompt": self.messages[0]["content"]}
+__all__ = ["Message", "Question", "check_kind", "questions_of"]
 
 
 def check_kind(service: Service) -> None:
@@ -47,45 +15,3 @@ def check_kind(service: Service) -> None:
         raise InvalidArgumentError(
             f"{service!r} does not answer questions with texts; evaluate a Chat or a Completion service"
         )
-
-
-def questions_of(dataset: Dataset) -> list[Question]:
-    """The last question of every row. Blocking; reads all rows.
-
-    Raises ValidationError for rows that cannot be read, InvalidArgumentError for rows that ask nothing, and where
-    there are none.
-    """
-    questions = [_question(row, number, dataset.name) for number, row in enumerate(dataset.records(), start=1)]
-    if not questions:
-        raise InvalidArgumentError(f"{dataset.name} has no rows to evaluate with")
-    return questions
-
-
-def _question(row: Row, number: int, name: str) -> Question:
-    if isinstance(row, Query):
-        return Question([_said("user", row.prompt)])
-    if isinstance(row, Conversation):
-        turns = [(turn.prompt, turn.responses[0] if turn.responses else None) for turn in row.turns]
-        return _last_of(turns, _system(row.turns), number, name)
-    if isinstance(row, Preference):
-        turns = [(turn.user, turn.assistant) for turn in row.turns[:-1]]
-        return _last_of([*turns, (row.turns[-1].user, row.turns[-1].chosen)], _system(row.turns), number, name)
-    raise InvalidArgumentError(f"{name}: row {number} is a text, which asks nothing; evaluate with conversations")
-
-
-def _last_of(turns: Sequence[tuple[str, str | None]], system: str | None, number: int, name: str) -> Question:
-    messages: list[Message] = []
-    for asked, answered in turns[:-1]:
-        if answered is None:
-            raise InvalidArgumentError(f"{name}: row {number} goes on after a question that has no answer")
-        messages += [_said("user", asked), _said("assistant", answered)]
-    last, reference = turns[-1]
-    return Question([*messages, _said("user", last)], reference or "", system)
-
-
-def _system(turns: Sequence[Turn] | Sequence[PreferenceTurn]) -> str | None:
-    return turns[0].system
-
-
-def _said(role: str, content: str) -> Message:
-    return {"role": role, "content": content}

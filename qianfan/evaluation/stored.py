@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from qianfan.errors import InvalidArgumentError, describe
-from qianfan.evaluation.evaluator import Evaluator, LocalEvaluator, annotated
+from qianfan.evaluation.evaluator import Evaluator, LocalEvaluator, QianfanEvaluator, annotated
 
 _CLASS, _SETTINGS = "class", "settings"
 
@@ -36,14 +36,14 @@ class LostEvaluator(LocalEvaluator):
         raise InvalidArgumentError(self.why)
 
 
-def require_all(evaluators: Sequence[LocalEvaluator]) -> None:
+def require_all(evaluators: Sequence[Evaluator]) -> None:
     """Raise InvalidArgumentError when one of them could not be made again."""
     for evaluator in evaluators:
         if isinstance(evaluator, LostEvaluator):
             raise InvalidArgumentError(evaluator.why)
 
 
-def stored(evaluator: LocalEvaluator) -> dict[str, Any]:
+def stored(evaluator: Evaluator) -> dict[str, Any]:
     """An evaluator as JSON values. Raises InvalidArgumentError when it could not be made again from them."""
     if isinstance(evaluator, LostEvaluator):
         return evaluator.kept
@@ -64,7 +64,7 @@ def stored(evaluator: LocalEvaluator) -> dict[str, Any]:
     return {_CLASS: path, _SETTINGS: json.loads(json.dumps(settings))}
 
 
-def revived(kept: Mapping[str, Any]) -> LocalEvaluator:
+def revived(kept: Mapping[str, Any]) -> Evaluator:
     """The evaluator that `stored` described; a `LostEvaluator` where its class is not to be had in this process.
 
     Imports the module of its class.
@@ -83,7 +83,7 @@ def revived(kept: Mapping[str, Any]) -> LocalEvaluator:
 # --- to JSON -----------------------------------------------------------------------------------------------------
 
 
-def _settings(evaluator: LocalEvaluator) -> dict[str, Any]:
+def _settings(evaluator: Evaluator) -> dict[str, Any]:
     if isinstance(evaluator, BaseModel):
         try:
             return evaluator.model_dump(mode="json")
@@ -107,7 +107,7 @@ def _is_json(value: Any) -> bool:
     return value is None or type(value) in (str, int, bool)
 
 
-def _check_way_back(evaluator: LocalEvaluator, settings: Mapping[str, Any]) -> None:
+def _check_way_back(evaluator: Evaluator, settings: Mapping[str, Any]) -> None:
     """Refuse what would come back as something else. Nothing of the user's is called but a model's own checks."""
     kind = type(evaluator)
     if isinstance(evaluator, BaseModel):
@@ -125,7 +125,7 @@ def _check_way_back(evaluator: LocalEvaluator, settings: Mapping[str, Any]) -> N
         )
 
 
-def _takes(kind: type[LocalEvaluator], settings: Mapping[str, Any]) -> bool:
+def _takes(kind: type[Evaluator], settings: Mapping[str, Any]) -> bool:
     if kind.__init__ is Evaluator.__init__:
         return settings.keys() <= {*annotated(kind)}
     try:
@@ -135,7 +135,7 @@ def _takes(kind: type[LocalEvaluator], settings: Mapping[str, Any]) -> bool:
     return True
 
 
-def _refused(kind: type[LocalEvaluator], why: str) -> InvalidArgumentError:
+def _refused(kind: type[Evaluator], why: str) -> InvalidArgumentError:
     return InvalidArgumentError(
         f"the evaluator {kind.__qualname__} cannot be kept for another process that goes on with the trainer: {why}"
     )
@@ -144,21 +144,21 @@ def _refused(kind: type[LocalEvaluator], why: str) -> InvalidArgumentError:
 # --- from JSON ---------------------------------------------------------------------------------------------------
 
 
-def _class_at(path: str) -> type[LocalEvaluator]:
+def _class_at(path: str) -> type[Evaluator]:
     module, _, name = path.partition(":")
     found: Any = sys.modules["__main__"] if module == "__main__" else import_module(module)
     for part in name.split("."):
         found = getattr(found, part)
-    if not (isinstance(found, type) and issubclass(found, LocalEvaluator)):
-        raise InvalidArgumentError(f"{name} is no LocalEvaluator")
+    if not (isinstance(found, type) and issubclass(found, (LocalEvaluator, QianfanEvaluator))):
+        raise InvalidArgumentError(f"{name} is no evaluator")
     return found
 
 
-def _made(kind: type[LocalEvaluator], settings: dict[str, Any]) -> LocalEvaluator:
+def _made(kind: type[Evaluator], settings: dict[str, Any]) -> Evaluator:
     if issubclass(kind, BaseModel):
         return kind.model_validate(settings)
     if _takes(kind, settings):
         return kind(**settings)
-    evaluator: LocalEvaluator = kind.__new__(kind)
+    evaluator: Evaluator = kind.__new__(kind)
     vars(evaluator).update(settings)
     return evaluator

@@ -17,7 +17,6 @@ from qianfan.errors import (
     ArgumentNotFoundError,
     AuthError,
     InvalidArgumentError,
-    NotImplmentError,
     UnknownArgumentError,
     ValidationError,
 )
@@ -239,7 +238,7 @@ async def test_a_result_prints_saves_and_comes_back_from_json(service: Service, 
 async def test_what_cannot_be_evaluated_is_refused_before_anything_is_asked(
     emulator: Emulator, service: Service
 ) -> None:
-    with pytest.raises(NotImplmentError, match="qianfan_evaluators"):
+    with pytest.raises(InvalidArgumentError, match="does not judge on the platform"):
         EvaluationManager(local_evaluators=[Length()], qianfan_evaluators=[object()])
     with pytest.raises(ArgumentNotFoundError, match="local_evaluators"):
         EvaluationManager()
@@ -260,7 +259,7 @@ async def test_what_cannot_be_evaluated_is_refused_before_anything_is_asked(
     await refused([service], Dataset.create_from_pyobj([]), "no rows")
     await refused([], rows("a"), "nothing to evaluate")
     await refused(["ERNIE"], rows("a"), "Model or a Service")
-    await refused([Model(id="amv-1")], rows("a"), "not deployed")
+    await refused([Model()], rows("a"), "neither deployed nor published")
     await refused([Service()], rows("a"), "cannot be asked yet")
     await refused([Service(model="Embedding-V1", service_type="Embedding")], rows("a"), "Chat or a Completion")
     await refused([service], rows("a"), "at_once", at_once=0)
