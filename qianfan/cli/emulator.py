@@ -18,12 +18,6 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def emulator() -> None:
-    # A callback keeps `serve` a command of its own although it is the only one.
-    ...
-
-
 def by_name(values: list[str] | None) -> dict[str, str]:
     """`NAME=VALUE` as an entry, a value alone as the one for all names."""
     pairs = [_NAMED.fullmatch(value) for value in values or ()]
@@ -127,3 +121,11 @@ def serve(
         raise typer.BadParameter(
             f"cannot serve on {host}:{port}: {reason}. --port 0 takes a free port", param_hint="--host / --port"
         ) from error
+
+
+@app.command()
+def openapi() -> None:
+    """Print what can be called, as an OpenAPI description. A served emulator has it at /openapi.json."""
+    from qianfan.emulator.openapi import text
+
+    typer.echo(text())

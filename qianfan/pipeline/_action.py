@@ -54,6 +54,7 @@ class Action(BaseModel, Generic[Made]):
 
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
     _after: set[str] = PrivateAttr(default_factory=set)
+    _conditions: set[str] = PrivateAttr(default_factory=set)
 
     async def run(self, *needs: Any, **named: Any) -> Made:
         """Do the work. Override it with real, annotated parameters and an annotated result."""
@@ -67,6 +68,15 @@ class Action(BaseModel, Generic[Made]):
     def after(self, *actions: Action[Any]) -> Self:
         """Wait for these actions although nothing of theirs is needed."""
         self._after.update(action.id for action in actions)
+        return self
+
+    def only_if(self, *conditions: Action[Any]) -> Self:
+        """Be performed only if what each of these actions made counts as true; else be skipped.
+
+        A skipped action makes nothing, so whatever needs what it makes is skipped with it. Its events are Preceding
+        and a Done of kind "skipped".
+        """
+        self._conditions.update(action.id for action in conditions)
         return self
 
     @property

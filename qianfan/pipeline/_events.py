@@ -61,7 +61,7 @@ class Event:
     sequence: position in the run, from 0; the total order, also of actions that run side by side. A run that another
         process goes on with goes on counting.
     kind: the state's name, or what a Running event is about where that matters: "adopted", "duplicates", "fenced",
-        "needs_decision".
+        "needs_decision"; "skipped" for the Done of an action that was passed over.
     """
 
     action_class: type[Any] | None = None

@@ -197,7 +197,8 @@ class _Order:
 
     def _require_same(self, request: Mapping[str, Any]) -> None:
         row = self._row
-        if row.is_dirty and row.request_hash != request_hash(request):
+        # Of an order that was found in a file of other software nothing is known but that it may be out.
+        if row.is_dirty and row.request_hash not in (None, request_hash(request)):
             raise IntentMismatch(
                 f"an order of {self._name} has an unknown fate, and its content was another one then: the code or the "
                 f"parameters have changed. Nothing was sent. Go on with the old ones, or decide about run "

@@ -74,6 +74,17 @@ async def perform(action: Action[Made], needs: dict[str, Any], state: RunState, 
     return made
 
 
+async def skip(action: Action[Any], why: str, state: RunState) -> None:
+    """Pass an action over: Preceding, then a Done of kind "skipped"; it counts as done, and makes nothing."""
+    record = state.record
+    async with state.telling(action, ActionState.Preceding, data={}) as event:
+        await record.write({}, event)
+    row = record.rows.get(action.id) or Row(Phase.STARTED, at=state.clock.wall().timestamp())
+    data = {"skipped": why}
+    async with state.telling(action, ActionState.Done, f"skipped, since {why}", data, kind="skipped") as event:
+        await _written_down(partial(record.write, {action.id: row.skipped(why)}, event), Context(action, state))
+
+
 @asynccontextmanager
 async def whole_turn(action: Action[Any], state: RunState) -> AsyncGenerator[None, None]:
     """The events of a run that is only brought to an end: Preceding, then Stopped, or Error when that fails."""

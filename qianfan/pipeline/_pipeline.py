@@ -11,11 +11,21 @@ import anyio
 from pydantic import PrivateAttr
 
 from qianfan.errors import PipelineError
-from qianfan.pipeline._action import Action
+from qianfan.pipeline._action import Action, hints_of
 from qianfan.pipeline._adapter import BaseAction, adapt
 from qianfan.pipeline._context import Context
-from qianfan.pipeline._perform import perform
-from qianfan.pipeline._plan import FROM_INPUT, fingerprint, made_by, mermaid, plan, predecessors
+from qianfan.pipeline._perform import perform, skip
+from qianfan.pipeline._plan import (
+    FROM_INPUT,
+    Previous,
+    fingerprint,
+    label_of,
+    made_by,
+    mermaid,
+    optional_needs,
+    plan,
+    predecessors,
+)
 from qianfan.pipeline._record import RunRecord
 
 if sys.version_info < (3, 11):
@@ -25,7 +35,10 @@ Made = TypeVar("Made")
 
 
 class Results:
-    """What each action made: `results[train]` has the type that `train` makes; an id works too."""
+    """What each action made: `results[train]` has the type that `train` makes; an id works too.
+
+    An action that was skipped made nothing, and is not in it.
+    """
 
     def __init__(self) -> None:
         self.by_id: dict[str, Any] = {}
@@ -93,18 +106,28 @@ class Pipeline(Action[Results]):
         return mermaid(self._actions, self._waits)
 
     def event_data(self, made: Results) -> Any:
-        """The Done event of a pipeline carries what its last action made."""
-        last = next(reversed(self._actions), None)
-        return made.by_id.get(last) if last is not None else None
+        """The Done event of a pipeline carries what its last action made, of those that were not skipped."""
+        return next((made.by_id[id] for id in reversed(self._actions) if id in made.by_id), None)
 
     def _graph(self) -> TopologicalSorter[str]:
         graph = TopologicalSorter(self._waits)
         try:
             graph.prepare()
         except CycleError as error:
-            circle = [f"{self._actions[id].kind.__name__}[{id}]" for id in error.args[1]]
+            circle = [label_of(self._actions[id]) for id in error.args[1]]
             raise PipelineError(f"the actions wait for each other in a circle: {' → '.join(circle)}") from error
         return graph
+
+    def _ancestors(self, id: str) -> set[str]:
+        """Everything an action waits for, directly or not."""
+        found: set[str] = set()
+        ahead = [*self._waits[id]]
+        while ahead:
+            one = ahead.pop()
+            if one not in found:
+                found.add(one)
+                ahead += self._waits[one]
+        return found
 
     async def run(self, ctx: Context) -> Results:
         """Perform every action that the run's record does not already hold as done."""
@@ -157,22 +180,55 @@ class _Visits:
     async def _visit(self, id: str) -> tuple[str, ...]:
         """Perform one action and return the ids of those it freed."""
         state, action = self._ctx.state, self._pipeline._actions[id]
-        if id in state.record:
+        if id not in state.record:
+            self._ctx.report(f"next is {label_of(action)}", {"action": id})
+            why = self._why_not(action)
+            if why is None:
+                self.results.by_id[id] = await perform(action, self._needs(action), state)
+            else:
+                await skip(action, why, state)
+        elif state.record.why_skipped(id) is None:
             self.results.by_id[id] = state.record.output(id, made_by(action))
-        else:
-            self._ctx.report(f"next is {action.kind.__name__}[{id}]", {"action": id})
-            self.results.by_id[id] = await perform(action, self._needs(id), state)
         self._graph.done(id)
         return self._graph.get_ready()
 
-    def _needs(self, id: str) -> dict[str, Any]:
-        made = self.results.by_id
-        return {
-            name: self._ctx.state.input if source == FROM_INPUT else made[source]
-            for name, source in self._pipeline._plan[id].items()
-        }
+    def _why_not(self, action: Action[Any]) -> str | None:
+        """Why an action is to be skipped; None if it is to be performed."""
+        made, conditions = self.results.by_id, sorted(action._conditions)
+        fed = {name: source for name, source in self._pipeline._plan[action.id].items() if source != FROM_INPUT}
+        missing = [source for source in [*conditions, *fed.values()] if source not in made]
+        if missing:
+            optional = optional_needs(action)
+            needed = {*conditions, *(source for name, source in fed.items() if name not in optional)}
+            missing = [source for source in missing if source in needed]
+        if missing:
+            return f"{label_of(self._pipeline._actions[missing[0]])} was skipped"
+        refused = next((id for id in conditions if not made[id]), None)
+        return f"{label_of(self._pipeline._actions[refused])} made {made[refused]!r}" if refused is not None else None
+
+    def _needs(self, action: Action[Any]) -> dict[str, Any]:
+        made, hints = self.results.by_id, hints_of(type(action))
+        needs: dict[str, Any] = {}
+        for name, source in self._pipeline._plan[action.id].items():
+            if hints[name] is Previous:
+                source = self._last_made(source)
+            if source == FROM_INPUT:
+                needs[name] = self._ctx.state.input
+            elif source in made:
+                needs[name] = made[source]
+        return needs
+
+    def _last_made(self, id: str) -> str:
+        """The action itself, or the last one before it in the list, among those it waited for, that was not skipped."""
+        if id in self.results.by_id or id == FROM_INPUT:
+            return id
+        over, found = self._pipeline._ancestors(id), FROM_INPUT
+        for one in self._pipeline._actions:
+            found = one if one in over and one in self.results.by_id else found
+        return found
 
 
 def outputs_so_far(pipeline: Pipeline, record: RunRecord) -> Mapping[str, Any]:
     """What the actions of a pipeline have made according to a record, by action id."""
-    return {action.id: record.output(action.id, made_by(action)) for action in pipeline if action.id in record}
+    made = [action for action in pipeline if action.id in record and record.why_skipped(action.id) is None]
+    return {action.id: record.output(action.id, made_by(action)) for action in made}

@@ -39,6 +39,16 @@ def plan(actions: Iterable[Action[Any]]) -> dict[str, dict[str, str]]:
     return sources
 
 
+def optional_needs(action: Action[Any]) -> set[str]:
+    """The parameters that an action can do without: those with a default, and whatever came before."""
+    hints = hints_of(type(action))
+    return {
+        name
+        for name, parameter in _parameters(action, hints).items()
+        if parameter.default is not parameter.empty or hints[name] is Previous
+    }
+
+
 def made_by(action: Action[Any]) -> Any:
     """The annotated result of an action's `run`."""
     try:
@@ -54,14 +64,16 @@ def _check_ids(actions: Sequence[Action[Any]]) -> None:
             raise PipelineError(f"{action!r} is no action: derive it from Action, or from BaseAction for the old style")
         if action.id in seen:
             raise PipelineError(
-                f"two actions have the id {action.id!r}: {_label(seen[action.id])} and {_label(action)}"
+                f"two actions have the id {action.id!r}: {label_of(seen[action.id])} and {label_of(action)}"
             )
         seen[action.id] = action
     known = seen.keys()
     for action in actions:
-        strangers = ({*action._sources.values()} | action._after) - known
+        strangers = ({*action._sources.values()} | action._after | action._conditions) - known
         if strangers:
-            raise PipelineError(f"{_label(action)} refers to actions that are not in the pipeline: {sorted(strangers)}")
+            raise PipelineError(
+                f"{label_of(action)} refers to actions that are not in the pipeline: {sorted(strangers)}"
+            )
 
 
 def _sources_of(action: Action[Any], makes: Mapping[str, Any], before: str) -> dict[str, str]:
@@ -71,7 +83,7 @@ def _sources_of(action: Action[Any], makes: Mapping[str, Any], before: str) -> d
     unknown = chosen.keys() - parameters.keys()
     if unknown:
         raise PipelineError(
-            f"{_label(action)} has no parameter {min(unknown)!r} to use an action for; it has {sorted(parameters)}"
+            f"{label_of(action)} has no parameter {min(unknown)!r} to use an action for; it has {sorted(parameters)}"
         )
     found: dict[str, str] = {}
     for name, parameter in parameters.items():
@@ -104,11 +116,11 @@ def _source_by_type(
     wanted = _alternatives(hint)
     found = [id for id, made in makes.items() if any(_fits(made, one) for one in wanted)]
     if len(found) > 1:
-        raise PipelineError(f"{name!r} of {_label(action)} could come from {found}; say .using({name}=...)")
+        raise PipelineError(f"{name!r} of {label_of(action)} could come from {found}; say .using({name}=...)")
     if found:
         return found[0]
     if parameter.default is parameter.empty:
-        raise PipelineError(f"nothing before {_label(action)} makes {_spell(hint)} for its parameter {name!r}")
+        raise PipelineError(f"nothing before {label_of(action)} makes {_spell(hint)} for its parameter {name!r}")
     return None
 
 
@@ -125,7 +137,8 @@ def _fits(made: Any, wanted: Any) -> bool:
     return bool(made == wanted)
 
 
-def _label(action: Action[Any]) -> str:
+def label_of(action: Action[Any]) -> str:
+    """What messages call an action."""
     return f"{action.kind.__name__}[{action.id}]"
 
 
@@ -136,8 +149,11 @@ def _spell(hint: Any) -> str:
 def predecessors(
     actions: Mapping[str, Action[Any]], sources: Mapping[str, Mapping[str, str]], *, chain: bool
 ) -> dict[str, set[str]]:
-    """For each action, those it waits for: its sources, those named by `.after`, and in a chain the one before."""
-    waits = {id: ({*fed.values()} - {FROM_INPUT}) | actions[id]._after for id, fed in sources.items()}
+    """For each action, those it waits for: sources, `.after`, `.only_if`, and in a chain the one before."""
+    waits = {
+        id: ({*fed.values()} - {FROM_INPUT}) | actions[id]._after | actions[id]._conditions
+        for id, fed in sources.items()
+    }
     if chain:
         for before, id in pairwise(waits):
             waits[id].add(before)
@@ -155,7 +171,10 @@ def mermaid(actions: Mapping[str, Action[Any]], waits: Mapping[str, Iterable[str
 def fingerprint(actions: Mapping[str, Action[Any]], waits: Mapping[str, Iterable[str]]) -> str:
     """What tells one graph of actions from another: their names, versions, parameters and edges."""
     described = [
-        [id, action.kind.__qualname__, action.version, action.parameters(), sorted(waits.get(id, ()))]
+        [
+            *(id, action.kind.__qualname__, action.version, action.parameters(), sorted(waits.get(id, ()))),
+            *([sorted(action._conditions)] if action._conditions else []),
+        ]
         for id, action in actions.items()
     ]
     text = json.dumps(described, sort_keys=True, ensure_ascii=False, default=lambda value: type(value).__qualname__)

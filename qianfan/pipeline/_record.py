@@ -49,6 +49,9 @@ Stop: TypeAlias = Literal["stop", "detach"]
 """What a cancellation means for work that goes on elsewhere: stop it, or leave it running."""
 
 
+_SKIPPED = "skipped"
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """What is known of an action, or of an order it placed.
@@ -84,6 +87,15 @@ class Row:
     def renewed(self, now: float) -> Row:
         """The row of the next generation: nothing is out, and whatever is ordered gets a new token."""
         return Row(Phase.STARTED, self.gen + 1, at=now)
+
+    def skipped(self, why: str) -> Row:
+        """The row of an action that is passed over."""
+        return self.with_(phase=Phase.DONE, output=None, error=None, progress={_SKIPPED: why})
+
+    @property
+    def why_skipped(self) -> str | None:
+        """Why the action was passed over, if it was."""
+        return (self.progress or {}).get(_SKIPPED)
 
     @property
     def is_dirty(self) -> bool:
@@ -123,6 +135,11 @@ class RunRecord:
         """Whether the action is done."""
         row = self.rows.get(action_id)
         return row is not None and row.phase is Phase.DONE
+
+    def why_skipped(self, action_id: str) -> str | None:
+        """Why the action was skipped, if it was; it then counts as done, and has made nothing."""
+        row = self.rows.get(action_id)
+        return row.why_skipped if row is not None else None
 
     def output(self, action_id: str, made: Any) -> Any:
         """What a finished action made. made: the type that it makes."""

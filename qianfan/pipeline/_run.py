@@ -282,7 +282,7 @@ def stored(action: Action[Any], record: RunRecord) -> Any:
     if not isinstance(action, Pipeline):
         return record.output(action.id, made_by(action))
     results = Results()
-    results.by_id.update({one.id: stored(one, record) for one in action})
+    results.by_id.update({one.id: stored(one, record) for one in action if record.why_skipped(one.id) is None})
     return results
 
 

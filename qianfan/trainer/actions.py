@@ -12,13 +12,13 @@ from pydantic import AliasChoices, Field, PrivateAttr
 
 from qianfan._sync import in_thread
 from qianfan._transport import Client
-from qianfan.dataset import Dataset
+from qianfan.dataset import Dataset, QianfanDataSource
 from qianfan.dataset.sources import LocalSource
 from qianfan.errors import APIError, AuthError, InvalidArgumentError, TrainJobFailedError
-from qianfan.evaluation import EvaluationManager, LocalEvaluator
+from qianfan.evaluation import EvaluationManager, Evaluator, QianfanEvaluator, online
 from qianfan.evaluation.questions import check_kind, questions_of
 from qianfan.evaluation.stored import require_all, stored
-from qianfan.model import DeployConfig, Model, Service
+from qianfan.model import DeployConfig, Model, Service, batching
 from qianfan.pipeline import Action, Context, Fenced, Mark, Purchase, Receipt
 from qianfan.resources import Platform
 from qianfan.resources.console.consts import DataTemplateType, PeftType, TrainMode
@@ -26,7 +26,14 @@ from qianfan.resources.console.consts import TrainStatus as TaskStatus
 from qianfan.resources.purchase import labelled, name_with
 from qianfan.resources.schemas import Job, Task
 from qianfan.resources.waiting import watch, word
-from qianfan.trainer.artefacts import DeployedService, Evaluation, PlatformDataset, PublishedModel, TrainedJob
+from qianfan.trainer.artefacts import (
+    BatchAnswers,
+    DeployedService,
+    Evaluation,
+    PlatformDataset,
+    PublishedModel,
+    TrainedJob,
+)
 from qianfan.trainer.catalog import Catalog, enforce
 from qianfan.trainer.configs import CorpusConfig, DatasetConfig, ResourceConfig, TrainConfig
 from qianfan.trainer.limits import SERVER
@@ -34,7 +41,14 @@ from qianfan.trainer.listing import current_catalog
 from qianfan.trainer.loading import check_files, is_lost, load_datasets, reference_of, source_of
 from qianfan.utils.logging import logger
 
-__all__ = ["DeployAction", "EvaluateAction", "LoadDataSetAction", "ModelPublishAction", "TrainAction"]
+__all__ = [
+    "BatchInferAction",
+    "DeployAction",
+    "EvaluateAction",
+    "LoadDataSetAction",
+    "ModelPublishAction",
+    "TrainAction",
+]
 
 DEFAULT_SPLIT_RATIO = 20
 """Percent of the rows that are kept for evaluation when the user says nothing."""
@@ -44,7 +58,7 @@ _SLACK = timedelta(days=1)
 local time as if it were UTC is off by up to 14 hours."""
 
 _CONSOLE = "https://console.bce.baidu.com/qianfan/train"
-_PAGE_OF_MODE = {TrainMode.PostPretrain: "postPretrain", TrainMode.DPO: "dpo"}
+_PAGE_OF_MODE = {TrainMode.PostPretrain: "postPretrain", TrainMode.DPO: "dpo", TrainMode.KTO: "kto"}
 
 
 def platform_of(ctx: Context) -> Platform:
@@ -101,8 +115,10 @@ class TrainAction(Action[TrainedJob]):
     """Train: create a job and a task in it, and wait for the task's end.
 
     train_type: the base model, by its name of today or an older one. train_mode: what the training does.
-    task_id: the task to go on from (incremental training); task_step: its checkpoint.
+    task_id: the task to go on from (incremental training), or previous_model: the id of a model, whose task it is;
+        task_step: its checkpoint. Its model is trained where train_type is left out.
     job_name: the beginning of the job's name, which ends in a token that finds it again.
+    job_description, task_description: the platform describes jobs only, so both go there.
     train_extras: merged into the request that starts the task.
     """
 
@@ -111,6 +127,7 @@ class TrainAction(Action[TrainedJob]):
     train_config: TrainConfig | None = None
     peft_type: PeftType | str | None = None
     previous_task_id: str | None = Field(default=None, validation_alias=AliasChoices("previous_task_id", "task_id"))
+    previous_model: str | None = None
     task_step: int | None = None
     job_name: str = ""
     job_description: str = ""
@@ -120,6 +137,7 @@ class TrainAction(Action[TrainedJob]):
     validate_strict: bool = True
 
     _task: Task | None = PrivateAttr(default=None)
+    _base: Task | None = PrivateAttr(default=None)
     _said: bool = PrivateAttr(default=False)
     _result: TrainedJob | None = PrivateAttr(default=None)
 
@@ -181,15 +199,44 @@ class TrainAction(Action[TrainedJob]):
         enforce(problems, model=train_type, strict=self.validate_strict)
 
     async def check_with_platform(self, platform: Platform) -> Catalog:
-        """Hold the configuration against the platform's own limits; one request, or none when they are known."""
+        """Hold the configuration against the platform's own limits; one request, or none when they are known.
+
+        Raises InvalidArgumentError when the training to go on from is not done, or is one of another model.
+        """
         catalog = await current_catalog(platform)
         self._say_what_is_sent(catalog)
-        if self.train_type is not None and self.validate_strict:
-            config, scale = self.settled(catalog, self.train_type)
-            problems = catalog.check(config, self.train_type, self.train_mode, scale)
-            # The built-in limits were checked, and warned about, when the trainer was made.
-            enforce([problem for problem in problems if problem.source == SERVER], model=self.train_type)
+        base = self._base = await self._find_base(platform)
+        if base is not None and self.train_type is not None and catalog.resolve(self.train_type).send != base.model:
+            raise InvalidArgumentError(
+                f"task {base.task_id!r} trained {base.model}, and going on from it cannot train {self.train_type}; "
+                "leave train_type out"
+            )
+        train_type = self.train_type or (base.model if base is not None else None)
+        if train_type is not None and self.validate_strict:
+            config, scale = self.settled(catalog, train_type)
+            problems = catalog.check(config, train_type, self.train_mode, scale)
+            # The built-in limits were checked, and warned about, when the trainer was made, if its model was known.
+            found = [one for one in problems if one.source == SERVER or self.train_type is None]
+            enforce(found, model=train_type)
         return catalog
+
+    async def _find_base(self, platform: Platform) -> Task | None:
+        """The finished training to go on from, if there is to be one."""
+        task_id = self.previous_task_id
+        if self.previous_model is not None:
+            model = await Model(id=self.previous_model, client=platform.client).aauto_complete_info()
+            if model.task_id is None:
+                raise InvalidArgumentError(f"{model!r} comes from no training that could be gone on from")
+            task_id = str(model.task_id)
+        if task_id is None:
+            return None
+        base = await platform.finetune.describe_task(task_id)
+        if base.run_status != TaskStatus.Done:
+            raise InvalidArgumentError(
+                f"training {task_id!r} is {word(base.run_status) or 'created'!r}; only one that is 'Done' can be gone "
+                "on from"
+            )
+        return base
 
     def _say_what_is_sent(self, catalog: Catalog) -> None:
         """Warn, once, that the model has another name now or is not known."""
@@ -230,7 +277,7 @@ class TrainAction(Action[TrainedJob]):
         if job is not None and task is not None:
             return job.id, task.id
         catalog = await self.check_with_platform(platform)
-        base = await platform.finetune.describe_task(self.previous_task_id) if self.previous_task_id else None
+        base = self._base
         train_type = self.train_type or (base.model if base else None)
         if not train_type:
             raise InvalidArgumentError("train_type is missing: name the model to train")
@@ -238,11 +285,14 @@ class TrainAction(Action[TrainedJob]):
         config, scale = self.settled(catalog, train_type)
         if self.peft_type is None and (self.train_config is None or self.train_config.peft_type is None):
             logger.info("no peft_type given for %s: training with %s", train_type, word(scale))
-        content = self._content(dataset, config, scale)
+        content = self._content(dataset, config, scale, base)
+        is_shared = self._shares_job_of(base)
         while True:
             job = await self._job(platform, ctx, resolution.send, base)
             try:
-                task = await ctx.purchases.ensure(self._task_purchase(platform, ctx, job.id, content))
+                task = await ctx.purchases.ensure(
+                    self._task_purchase(platform, ctx, job.id, content, is_shared=is_shared)
+                )
             except Fenced:
                 continue  # the job is gone, and the task with it; both begin anew
             break
@@ -251,18 +301,19 @@ class TrainAction(Action[TrainedJob]):
         return job.id, task.id
 
     async def _job(self, platform: Platform, ctx: Context, model: str, base: Task | None) -> Receipt:
-        # Going on in the same mode happens inside the same job, as the platform's own console does it.
-        if base is not None and base.train_mode == self.train_mode:
+        if base is not None and self._shares_job_of(base):
             if ctx.purchases.known("job") is None:
                 await ctx.purchases.adopt("job", Receipt(base.job_id))
             return Receipt(base.job_id)
+
+        described = (self.job_description, self.task_description)
 
         def request(mark: Mark) -> dict[str, Any]:
             return {
                 "name": name_with(mark.token, self.job_name or model),
                 "model": model,
                 "train_mode": word(self.train_mode),
-                "description": labelled(self.job_description, mark.label),
+                "description": labelled(" / ".join(filter(None, described)), mark.label),
             }
 
         async def create(request: Mapping[str, Any]) -> Receipt:
@@ -280,7 +331,13 @@ class TrainAction(Action[TrainedJob]):
 
         return await ctx.purchases.ensure(Purchase("job", request, create, find, exists_already=_says_exists))
 
-    def _content(self, dataset: PlatformDataset, config: TrainConfig, scale: PeftType | str | None) -> dict[str, Any]:
+    def _shares_job_of(self, base: Task | None) -> bool:
+        """Going on in the same mode happens inside the same job, as the platform's own console does it."""
+        return base is not None and base.train_mode == self.train_mode
+
+    def _content(
+        self, dataset: PlatformDataset, config: TrainConfig, scale: PeftType | str | None, base: Task | None
+    ) -> dict[str, Any]:
         """What the task is to do, in the words of the call that orders it."""
         resources = self.resource_config or config.resource_config
         return {
@@ -288,15 +345,16 @@ class TrainAction(Action[TrainedJob]):
             "hyper_parameters": config.to_wire(),
             "dataset_config": dataset.datasets,
             "corpus_config": dataset.corpus_config,
-            "increment_task_id": self.previous_task_id,
+            "increment_task_id": base.task_id if base is not None else None,
             "increment_checkpoint_step": self.task_step,
             "resource_config": resources.to_wire() if resources else None,
             "extras": self.train_extras,
         }
 
-    def _task_purchase(self, platform: Platform, ctx: Context, job_id: str, content: Mapping[str, Any]) -> Purchase:
+    def _task_purchase(
+        self, platform: Platform, ctx: Context, job_id: str, content: Mapping[str, Any], *, is_shared: bool = False
+    ) -> Purchase:
         """The order that costs money. In a job of its own any task is it; in a shared one, only a new one."""
-        is_shared = self.previous_task_id is not None
 
         async def tasks() -> list[str]:
             return [task.task_id async for task in platform.finetune.tasks(job_id)]
@@ -489,11 +547,13 @@ class DeployAction(Action[DeployedService]):
 
 
 class EvaluateAction(Action[Evaluation]):
-    """Ask the deployed service the questions of a dataset, and have evaluators judge its answers. Buys nothing.
+    """Have evaluators judge what a model says to the questions of a dataset: the deployed service, by local evaluators.
 
-    eval_dataset: a Dataset, its id, or a file. evaluators: made from `LocalEvaluator`.
+    eval_dataset: a Dataset, its id, or a file. evaluators: local ones, those of the platform, or both.
 
-    What was asked before an interruption is asked again: the answers are kept when all of them are there, not before.
+    Evaluators of the platform judge the published model there, which is one paid evaluation for each run, and buys
+    nothing without them. An interrupted run goes on with the evaluation that it ordered. What was asked on this machine
+    before an interruption is asked again: the answers are kept when all of them are there, not before.
     """
 
     eval_dataset: Any
@@ -502,12 +562,18 @@ class EvaluateAction(Action[Evaluation]):
     _kept: list[dict[str, Any]] | None = PrivateAttr(default=None)
 
     async def run(self, service: DeployedService, ctx: Context) -> Evaluation:
-        await self.check()
-        platform = platform_of(ctx)
-        service.connect(platform.client)
-        dataset = await self._dataset(platform.client)
-        about = {"llm": service.service, "dataset": dataset}
-        ctx.report(f"asking service {service.service_id} the questions of {dataset.name}", about)
+        service.connect(platform_of(ctx).client)
+        return await self.evaluated(service.service, service, f"service {service.service_id}", ctx)
+
+    async def evaluated(
+        self, llm: Model | Service, made_from: DeployedService | PublishedModel, called: str, ctx: Context
+    ) -> Evaluation:
+        """Evaluate a service, or a model that need not be deployed. called: what events call it."""
+        platform, manager = platform_of(ctx), self._manager()
+        require_all(manager.local_evaluators)
+        dataset = await self._dataset_for(manager, platform, ctx)
+        about = {"llm": llm, "dataset": dataset}
+        ctx.report(f"asking {called} the questions of {dataset.name}", about)
         percent = 0
 
         def tell(done: int, total: int) -> None:
@@ -516,9 +582,22 @@ class EvaluateAction(Action[Evaluation]):
             if percent != before:
                 ctx.report(f"{done} of {total} rows", {**about, "done": done, "rows": total}, progress=percent)
 
-        result = await self._manager().aeval([service.service], dataset, on_progress=tell)
+        def tell_of_platform(description: str, data: Any) -> None:
+            ctx.report(description, {**about, "state": data})
+
+        async with ctx.if_stopped(_stop_judging, platform, ctx):
+            result = await manager.aeval(
+                [llm], dataset, on_progress=tell, tell=tell_of_platform, purchases=ctx.purchases
+            )
         logger.info("%r", result)
-        return Evaluation(eval_res=result, made_from=service)
+        return Evaluation(eval_res=result, made_from=made_from)
+
+    async def recall(self, ctx: Context) -> None:
+        """Stop what an earlier process ordered, if it did."""
+        platform = platform_of(ctx)
+        await ctx.purchases.recall(online.purchase_of(platform, {}))
+        await ctx.purchases.recall(batching.purchase_of(platform, None))
+        await _stop_judging(platform, ctx)
 
     async def check(self) -> None:
         """Find out, before anything is ordered, what would make the evaluation fail without a question asked.
@@ -530,19 +609,27 @@ class EvaluateAction(Action[Evaluation]):
         if isinstance(source, LocalSource):
             await in_thread(questions_of, await Dataset.aload(source))
 
+    async def _dataset_for(self, manager: EvaluationManager, platform: Platform, ctx: Context) -> Dataset:
+        """The questions, where they are needed: on this machine, or on the platform where that judges."""
+        if not manager.qianfan_evaluators:
+            await self.check()
+            return await _rows_here(self.eval_dataset, platform.client)
+        if ctx.purchases.known(online.KIND) is not None:
+            # The questions are asked already; what they are need not be known any more.
+            return Dataset(QianfanDataSource(str(reference_of(self.eval_dataset)), client=platform.client))
+        await self.check()
+        [place] = await load_datasets([self.eval_dataset], None, platform, ctx)
+        return Dataset(QianfanDataSource(place, client=platform.client))
+
     async def _dataset(self, client: Client) -> Dataset:
-        source = source_of(self.eval_dataset)
-        if isinstance(source, LocalSource):
-            return await Dataset.aload(source)
-        if source.local is not None:
-            return Dataset(source)
-        # The trainer's own client, whichever account the dataset was looked up with.
-        return await Dataset.aload(
-            qianfan_dataset_id=source.dataset_id or source.id, is_download_to_local=True, client=client
-        )
+        return await _rows_here(self.eval_dataset, client)
 
     def _manager(self) -> EvaluationManager:
-        return EvaluationManager(local_evaluators=self.evaluators)
+        judges = self.evaluators
+        return EvaluationManager(
+            local_evaluators=[one for one in judges if not isinstance(one, QianfanEvaluator)],
+            qianfan_evaluators=[one for one in judges if isinstance(one, QianfanEvaluator)],
+        )
 
     def kept_evaluators(self) -> list[dict[str, Any]]:
         """The evaluators as JSON values, as they were when this was first asked for.
@@ -550,7 +637,8 @@ class EvaluateAction(Action[Evaluation]):
         Raises InvalidArgumentError for one that could not be made again from them.
         """
         if self._kept is None:
-            self._kept = [stored(evaluator) for evaluator in self._manager().local_evaluators]
+            self._manager()  # refuses what is no evaluator
+            self._kept = [stored(evaluator) for evaluator in self.evaluators]
         return self._kept
 
     def parameters(self) -> Any:
@@ -561,8 +649,84 @@ class EvaluateAction(Action[Evaluation]):
         return {**facts, "eval_dataset": reference_of(self.eval_dataset), "evaluators": self.kept_evaluators()}
 
 
+async def _rows_here(dataset: Any, client: Client) -> Dataset:
+    """Whatever a user calls a dataset, with its rows on this machine."""
+    source = source_of(dataset)
+    if isinstance(source, LocalSource):
+        return await Dataset.aload(source)
+    if source.local is not None:
+        return Dataset(source)
+    # The trainer's own client, whichever account the dataset was looked up with.
+    return await Dataset.aload(
+        qianfan_dataset_id=source.dataset_id or source.id, is_download_to_local=True, client=client
+    )
+
+
+async def _stop_judging(platform: Platform, ctx: Context) -> None:
+    """Stop what an evaluation runs on the platform."""
+    evaluation, inference = ctx.purchases.known(online.KIND), ctx.purchases.known(batching.KIND)
+    if evaluation is not None:
+        await platform.evaluations.cancel(evaluation.id)
+    if inference is not None:
+        await platform.batch_inference.stop(inference.id)
+
+
+class BatchInferAction(Action[BatchAnswers]):
+    """Have the published model answer the questions of a dataset on the platform; nothing is deployed.
+
+    dataset: a Dataset, its id, or a file. params: how the model is asked, such as `{"temperature": 0.1}`.
+    bucket: of yours, which the questions and answers pass through, unless the settings' own.
+
+    It is one paid batch inference for each run; an interrupted run goes on with the one that it ordered.
+    """
+
+    dataset: Any
+    params: dict[str, Any] = Field(default_factory=dict)
+    bucket: str | None = None
+
+    async def run(self, model: PublishedModel, ctx: Context) -> BatchAnswers:
+        platform = platform_of(ctx)
+        model.connect(platform.client)
+        known = ctx.purchases.known(batching.KIND)
+        task_id = known.id if known is not None else await self._ordered(model, platform, ctx)
+        async with ctx.if_stopped(platform.batch_inference.stop, task_id):
+            task = await batching.until_done(
+                task_id, platform, lambda description, data: ctx.report(description, {"state": data})
+            )
+        return BatchAnswers.of(task, model)
+
+    async def recall(self, ctx: Context) -> None:
+        """Stop the batch inference that an earlier process ordered, if it did."""
+        platform = platform_of(ctx)
+        made = await ctx.purchases.recall(batching.purchase_of(platform, None))
+        if made is not None:
+            await platform.batch_inference.stop(made.id)
+
+    async def _ordered(self, model: PublishedModel, platform: Platform, ctx: Context) -> str:
+        questions = await in_thread(questions_of, await _rows_here(self.dataset, platform.client))
+        ctx.report(f"having model {model.model_id} answer {len(questions)} questions", {"model": model.model})
+        batch = batching.Batch.of(model.model_id, questions, self.params, platform, self.bucket)
+        return await batching.ordered(batch, platform, ctx.purchases)
+
+    def parameters(self) -> Any:
+        """What is asked, by what finds it again in another process."""
+        facts = self.model_dump(mode="json", exclude={"id", "name", "dataset"}, exclude_defaults=True)
+        return {**facts, "dataset": reference_of(self.dataset)}
+
+
+def _evaluating_models() -> type[EvaluateAction]:
+    from qianfan.trainer.before import EvaluateModelAction  # that module needs this one
+
+    return EvaluateModelAction
+
+
 def evaluation_of(
-    eval_dataset: Any, evaluators: Sequence[LocalEvaluator] | None, deploy_config: DeployConfig | None, id: str
+    eval_dataset: Any,
+    evaluators: Sequence[Evaluator] | None,
+    deploy_config: DeployConfig | None,
+    id: str,
+    *,
+    publishes: bool = True,
 ) -> EvaluateAction | None:
     """The evaluate step of a trainer, if it is to have one. Raises InvalidArgumentError when it could not work."""
     if eval_dataset is None and not evaluators:
@@ -570,14 +734,19 @@ def evaluation_of(
     if eval_dataset is None or not evaluators:
         missing = "eval_dataset, whose questions are asked" if evaluators else "evaluators, which judge the answers"
         raise InvalidArgumentError(f"an evaluation needs both eval_dataset and evaluators; it lacks {missing}")
-    if deploy_config is None:
+    on_platform = any(isinstance(one, QianfanEvaluator) for one in evaluators)
+    if deploy_config is None and not on_platform:
         raise InvalidArgumentError(
             "evaluators judge the answers of a deployed service, and without deploy_config nothing is deployed: give "
             "deploy_config=..., or leave out eval_dataset and evaluators"
         )
-    check_kind(Service(service_type=deploy_config.service_type))
+    if deploy_config is None and not publishes:
+        raise InvalidArgumentError("the platform judges published models, and nothing is published")
+    if deploy_config is not None:
+        check_kind(Service(service_type=deploy_config.service_type))
     if not is_lost(eval_dataset):  # then the rest of the trainer can still be gone on with, or stopped
         source_of(eval_dataset)
-    action = EvaluateAction(id=id, eval_dataset=eval_dataset, evaluators=evaluators)
+    kind = _evaluating_models() if deploy_config is None else EvaluateAction
+    action = kind(id=id, eval_dataset=eval_dataset, evaluators=evaluators)
     action.kept_evaluators()
     return action

@@ -13,10 +13,15 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
+from qianfan._sync import run_sync
 from qianfan._transport import Client
+from qianfan.dataset import Dataset
 from qianfan.evaluation import EvaluationResult
 from qianfan.model import Model, Service, ServiceType
-from qianfan.resources.schemas import Task
+from qianfan.model.asking import dataset_of
+from qianfan.model.batching import answered_alone, outputs_at
+from qianfan.resources import Platform
+from qianfan.resources.schemas import BatchTask, Task
 
 
 class Artefact(BaseModel):
@@ -233,13 +238,52 @@ class DeployedService(_Connected):
         return deployed
 
 
+class BatchAnswers(_Connected):
+    """What a model answered on the platform. The answers stay in the bucket; `dataset()` fetches them.
+
+    inference_id: the batch inference (`infer-…`). output_uri: the folder of the answers. rows: how many there are.
+    """
+
+    documented_keys = ("inference_id", "output_uri")
+
+    inference_id: str
+    output_uri: str
+    rows: int = 0
+    published: PublishedModel | None = None
+
+    def connect(self, client: Client) -> None:
+        super().connect(client)
+        if self.published is not None:
+            self.published.connect(client)
+
+    @property
+    def origin(self) -> Artefact | None:
+        return self.published
+
+    @classmethod
+    def of(cls, task: BatchTask, published: PublishedModel) -> BatchAnswers:
+        """The artefact of a batch inference that is done."""
+        made = cls(inference_id=task.task_id, output_uri=task.output_uri, rows=task.progress, published=published)
+        made._client = published._client
+        return made
+
+    async def adataset(self) -> Dataset:
+        """The questions with their answers, in the order of the questions: rows with `input` and `output`."""
+        outputs = await outputs_at(self.output_uri, Platform(self._client))
+        return dataset_of(answered_alone(outputs), f"answers of {self.inference_id}")
+
+    def dataset(self) -> Dataset:
+        """Blocking form of `adataset`."""
+        return run_sync(self.adataset)
+
+
 class Evaluation(_Connected):
-    """What the evaluators said about the answers of the service."""
+    """What the evaluators said about the answers of the service, or of the model where it is not deployed yet."""
 
     documented_keys = ("eval_res",)
 
     eval_res: EvaluationResult
-    made_from: DeployedService | None = None
+    made_from: DeployedService | PublishedModel | None = None
 
     def connect(self, client: Client) -> None:
         super().connect(client)
@@ -249,6 +293,42 @@ class Evaluation(_Connected):
     @property
     def origin(self) -> Artefact | None:
         return self.made_from
+
+
+class GateDecision(_Connected):
+    """Whether a model is good enough for what comes next. It counts as true if it is.
+
+    rule: what decided, in words. metrics: what it was decided by.
+    """
+
+    documented_keys = ("gate",)
+
+    passed: bool
+    rule: str
+    metrics: dict[str, Any]
+    made_from: Evaluation | None = None
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+    def connect(self, client: Client) -> None:
+        super().connect(client)
+        if self.made_from is not None:
+            self.made_from.connect(client)
+
+    @property
+    def origin(self) -> Artefact | None:
+        return self.made_from
+
+    @property
+    def gate(self) -> dict[str, Any]:
+        """The decision as plain values."""
+        return {"passed": self.passed, "rule": self.rule, "metrics": self.metrics}
+
+    def __repr__(self) -> str:
+        return f"GateDecision({'passed' if self.passed else 'not passed'}: {self.rule} with {self.metrics})"
+
+    __str__ = __repr__
 
 
 class TrainResult(dict[str, Any]):

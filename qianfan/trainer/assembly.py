@@ -10,10 +10,11 @@ from typing import Any, ClassVar, Literal, TypeAlias
 from qianfan._transport import Client
 from qianfan.config import Settings, default_settings
 from qianfan.errors import InvalidArgumentError
-from qianfan.evaluation import EvaluationResult, LocalEvaluator
+from qianfan.evaluation import EvaluationResult, Evaluator
 from qianfan.journal import SqliteJournal
 from qianfan.model import Model
-from qianfan.pipeline import Action, Row, Run, RunRecord, event_being_handled, new_id
+from qianfan.pipeline import Action, BaseAction, Row, Run, RunRecord, event_being_handled, new_id
+from qianfan.pipeline._adapter import adapt
 from qianfan.pipeline._events import AnyHandler, as_handlers
 from qianfan.pipeline._pipeline import outputs_so_far
 from qianfan.pipeline._plan import fingerprint
@@ -31,20 +32,25 @@ from qianfan.trainer.actions import (
 from qianfan.trainer.arguments import (
     DeployConfigLike,
     TrainConfigLike,
+    base_of,
     checked_id,
     deploy_config_of,
+    made_of,
+    one_corpus,
     peft_type_of,
     plain_arguments,
-    previous_task,
     refuse_unknown,
     train_config_of,
-    with_sampling,
+    with_beside,
 )
 from qianfan.trainer.artefacts import Artefact, TrainResult, _Connected
+from qianfan.trainer.before import EvaluateModelAction, evaluation_before
 from qianfan.trainer.catalog import Catalog, ModelInfo
-from qianfan.trainer.configs import CorpusConfig, ResourceConfig
+from qianfan.trainer.configs import CorpusConfig, DatasetConfig, ResourceConfig
 from qianfan.trainer.consts import TrainStatus
+from qianfan.trainer.gate import DeployIf, GateAction, GateRule, gate_rule_of
 from qianfan.trainer.handlers import Filtered
+from qianfan.trainer.kept_actions import kept_action
 from qianfan.trainer.loading import check_template
 from qianfan.trainer.pipeline import Pipeline
 from qianfan.trainer.state import ids_in, is_id
@@ -60,7 +66,7 @@ class AssembledTrainer:
     """A trainer at rest."""
 
     mode: ClassVar[TrainMode] = TrainMode.SFT
-    template: ClassVar[DataTemplateType] = DataTemplateType.NonSortedConversation
+    template: ClassVar[DataTemplateType | None] = DataTemplateType.NonSortedConversation
     publishes: ClassVar[bool] = True
 
     def __init__(
@@ -75,26 +81,28 @@ class AssembledTrainer:
         client: Client | None = None,
         base_model: str | None = None,
         eval_dataset: Any = None,
-        evaluators: Sequence[LocalEvaluator] | None = None,
+        evaluators: Sequence[Evaluator] | None = None,
+        deploy_if: DeployIf | GateRule | None = None,
         dataset_bos_path: str | None = None,
         dataset_template: DataTemplateType | None = None,
         previous_trainer: AssembledTrainer | None = None,
-        previous_task_id: str | None = None,
-        previous_model: Model | str | None = None,
+        previous_task_id: str | int | None = None,
+        previous_model: Model | str | int | None = None,
         task_step: int | None = None,
-        corpus_config: CorpusConfig | None = None,
+        corpus_config: CorpusConfig | Mapping[str, Any] | None = None,
         corpus_type: Any = None,
         corpus_proportion: str | None = None,
         corpus_labels: Sequence[str] | None = None,
         eval_split_ratio: float | None = None,
         sampling_rate: float | None = None,
         peft_type: PeftType | str | None = None,
-        resource_config: ResourceConfig | None = None,
+        resource_config: ResourceConfig | Mapping[str, Any] | None = None,
         job_description: str = "",
         task_description: str = "",
         train_extras: Mapping[str, Any] | None = None,
         validate_strict: bool = True,
         model_not_publish: bool = False,
+        post_actions: Sequence[Action[Any] | BaseAction] = (),
         submission: Literal["strict"] | None = None,
         attached_task_id: str | None = None,
         id: str | None = None,
@@ -103,15 +111,28 @@ class AssembledTrainer:
         refuse_unknown(unknown, type(self).__name__, AssembledTrainer.__init__)
         if base_model is not None:
             logger.info("base_model=%r is not needed any more: train_type alone names the model", base_model)
-        previous = previous_task(previous_trainer, previous_task_id, previous_model)
-        if train_type is None and previous is None and attached_task_id is None:
+        previous = base_of(previous_trainer, previous_task_id, previous_model)
+        train_type = train_type or previous.train_type
+        if train_type is None and not previous and attached_task_id is None:
             raise InvalidArgumentError("train_type is missing: name the model to train, for example 'ERNIE-Speed-8K'")
+        if task_step is not None and not previous:
+            raise InvalidArgumentError("task_step is a checkpoint of an earlier training: say of which one")
         data = dataset if dataset is not None else dataset_bos_path
         if data is None and attached_task_id is None:
             raise InvalidArgumentError("dataset is missing: give a Dataset, its id, or a file")
         config = train_config_of(train_config)
         template = dataset_template or self.template
-        check_template(data, template)
+        if template is not None:
+            check_template(data, template)
+        mixed = with_beside(
+            data,
+            sampling_rate=sampling_rate,
+            eval_split_ratio=eval_split_ratio if isinstance(data, DatasetConfig) else None,
+            corpus_type=corpus_type,
+            corpus_proportion=corpus_proportion,
+            corpus_labels=list(corpus_labels) if corpus_labels is not None else None,
+        )
+        one_corpus(corpus_config, mixed)
 
         self.id = checked_id(id) if id is not None else new_id()
         self.train_type = train_type
@@ -125,17 +146,9 @@ class AssembledTrainer:
             if attached_task_id is not None
             else LoadDataSetAction(
                 id=token_for(self.id, "load"),
-                dataset=with_sampling(
-                    data,
-                    sampling_rate,
-                    {
-                        "corpus_type": corpus_type,
-                        "corpus_proportion": corpus_proportion,
-                        "corpus_labels": corpus_labels,
-                    },
-                ),
+                dataset=mixed,
                 dataset_template=template,
-                corpus_config=corpus_config,
+                corpus_config=made_of(CorpusConfig, corpus_config),
                 split_ratio=split,
                 check_first=self._check_first,
             )
@@ -148,12 +161,13 @@ class AssembledTrainer:
             train_mode=self.mode,
             train_config=config,
             peft_type=peft_type_of(peft_type),
-            previous_task_id=previous,
+            previous_task_id=previous.task_id,
+            previous_model=previous.model_id,
             task_step=task_step,
             job_name=self.name,
             job_description=job_description,
             task_description=task_description,
-            resource_config=resource_config,
+            resource_config=made_of(ResourceConfig, resource_config),
             train_extras=dict(train_extras or {}),
             validate_strict=validate_strict,
         )
@@ -166,7 +180,13 @@ class AssembledTrainer:
         self.deploy_action = (
             DeployAction(id=token_for(self.id, "deploy"), deploy_config=deploy) if deploy is not None else None
         )
-        self.eval_action = evaluation_of(eval_dataset, evaluators, deploy, token_for(self.id, "evaluate"))
+        self.post_actions = [adapt(one) if isinstance(one, BaseAction) else one for one in post_actions]
+        self.gate_action = self._gate(deploy_if)
+        self.eval_action = (
+            evaluation_of(eval_dataset, evaluators, deploy, token_for(self.id, "evaluate"), publishes=wanted)
+            if self.gate_action is None
+            else evaluation_before(eval_dataset, evaluators, token_for(self.id, "evaluate"))
+        )
         self._spec = plain_arguments(
             {
                 "train_type": train_type,
@@ -175,9 +195,11 @@ class AssembledTrainer:
                 "deploy_config": deploy,
                 "eval_dataset": eval_dataset,
                 "evaluators": self.eval_action.kept_evaluators() if self.eval_action is not None else None,
+                "deploy_if": self.gate_action.rule.kept if self.gate_action is not None else None,
                 "name": name,
                 "dataset_template": dataset_template,
-                "previous_task_id": previous,
+                "previous_task_id": previous.task_id,
+                "previous_model": previous.model_id,
                 "task_step": task_step,
                 "corpus_config": corpus_config,
                 "corpus_type": corpus_type,
@@ -192,6 +214,7 @@ class AssembledTrainer:
                 "train_extras": train_extras,
                 "validate_strict": validate_strict,
                 "model_not_publish": model_not_publish,
+                "post_actions": [kept_action(one) for one in self.post_actions] or None,
                 "submission": submission,
                 "attached_task_id": attached_task_id,
                 "id": self.id,
@@ -199,14 +222,23 @@ class AssembledTrainer:
         )
         self._build()
 
+    def _gate(self, deploy_if: DeployIf | GateRule | None) -> GateAction | None:
+        if deploy_if is None:
+            return None
+        if self.deploy_action is None:
+            raise InvalidArgumentError("deploy_if decides about a deployment: give deploy_config=... too")
+        gate = GateAction(id=token_for(self.id, "gate"), rule=gate_rule_of(deploy_if))
+        self.deploy_action.only_if(gate)
+        return gate
+
     def _build(self) -> None:
-        steps: tuple[Action[Any] | None, ...] = (
-            self.load_data_action,
-            self.train_action,
-            self.model_publish,
-            self.deploy_action,
-            self.eval_action,
+        first = (self.load_data_action, self.train_action, self.model_publish)
+        last: tuple[Action[Any] | None, ...] = (
+            (self.deploy_action, self.eval_action)
+            if self.gate_action is None
+            else (self.eval_action, self.gate_action, self.deploy_action)
         )
+        steps: tuple[Action[Any] | None, ...] = (*first, *last, *self.post_actions)
         actions: list[Action[Any]] = [step for step in steps if step is not None]
         self.ppls: list[Pipeline] = [Pipeline(actions, id=token_for(self.id, "pipeline"))]
         self.result: list[TrainResult | None] = [None]
@@ -353,6 +385,10 @@ class AssembledTrainer:
 
     async def _check_first(self, platform: Platform) -> None:
         """Find out what the platform will refuse before a file is uploaded for it."""
+        if self.gate_action is not None:
+            self.gate_action.rule.check()
         if self.eval_action is not None:
             await self.eval_action.check()
+        if isinstance(self.eval_action, EvaluateModelAction):
+            self.eval_action.check_bucket(platform.client.settings)
         await self.train_action.check_with_platform(platform)

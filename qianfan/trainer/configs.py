@@ -26,9 +26,11 @@ __all__ = [
     "DPOTrainModelInfoMapping",
     "DatasetConfig",
     "DefaultDPOTrainConfigMapping",
+    "DefaultKTOTrainConfigMapping",
     "DefaultPostPretrainTrainConfigMapping",
     "DefaultTrainConfigMapping",
     "DeployConfig",
+    "KTOTrainModelInfoMapping",
     "ModelInfo",
     "ModelInfoMapping",
     "PeftType",
@@ -455,6 +457,8 @@ class DatasetConfig(StrictModel):
             problems.append(f"{len(self.sampling_rates)} sampling_rates for {len(self.datasets)} datasets")
         if (self.corpus_proportion is None) is not (self.corpus_type is None):
             problems.append("corpus_proportion and corpus_type belong together; give both or neither")
+        if self.corpus_labels and self.corpus_type is None:
+            problems.append("corpus_labels belong to a corpus_type, which is not given")
         if problems:
             raise ValidationError("DatasetConfig cannot be used", problems)
         return self
@@ -577,3 +581,5 @@ DefaultPostPretrainTrainConfigMapping: Mapping[str, TrainConfig] = _Live(
 )
 DPOTrainModelInfoMapping: Mapping[str, ModelInfo] = _Live(get_trainer_model_list, TrainMode.DPO)
 DefaultDPOTrainConfigMapping: Mapping[str, TrainConfig] = _Live(get_default_train_config, TrainMode.DPO)
+KTOTrainModelInfoMapping: Mapping[str, ModelInfo] = _Live(get_trainer_model_list, TrainMode.KTO)
+DefaultKTOTrainConfigMapping: Mapping[str, TrainConfig] = _Live(get_default_train_config, TrainMode.KTO)

@@ -47,3 +47,5 @@ class ServiceStatus(str, Enum):
     Deployed = "Deployed"
     DeployFailed = "DeployFailed"
     DeployStopped = "DeployStopped"
+    DeploySkipped = "DeploySkipped"
+    """The model is not good enough for its `deploy_if`."""

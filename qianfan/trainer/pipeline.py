@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from pydantic import PrivateAttr
@@ -13,7 +15,9 @@ from qianfan.errors import InvalidArgumentError
 from qianfan.pipeline import Action, BaseAction, Run, RunRecord, start
 from qianfan.pipeline import Pipeline as _EnginePipeline
 from qianfan.pipeline._events import AnyHandler, as_handlers
+from qianfan.trainer.files import PIPELINE_FORMAT, PIPELINE_VERSION, pipeline_in, read_json, write_json
 from qianfan.trainer.handlers import Filtered
+from qianfan.trainer.kept_actions import kept_action
 
 __all__ = ["Pipeline"]
 
@@ -91,6 +95,39 @@ class Pipeline(_EnginePipeline):
         if self._flight is not None:
             self._flight.stop()
         return self
+
+    # --- files ----------------------------------------------------------------------------------------------
+
+    async def asave(self, file: str | Path) -> Path:
+        """Write what this pipeline is into a file that `load(file=...)` reads: its actions, not what they have made.
+
+        An action of your own is kept as the import path of its class and what it was made with, which must be JSON
+        values. Raises InvalidArgumentError that names the action when it could not be made again.
+        """
+        await write_json(Path(file), {"format": PIPELINE_FORMAT, "version": PIPELINE_VERSION, **kept_action(self)})
+        return Path(file)
+
+    def save(self, file: str | Path) -> Path:
+        """Blocking form of `asave`."""
+        return run_sync(self.asave, file)
+
+    @classmethod
+    async def aload(cls, *, file: str | Path, event_handler: Any = None) -> Self:
+        """The pipeline of a file. Imports the modules of its actions.
+
+        Raises TrainerFileError that names the place of what cannot be read.
+        """
+        pipeline = pipeline_in(await read_json(Path(file)), str(file), cls)
+        if event_handler is not None:
+            pipeline.register_event_handler(event_handler)
+        return pipeline
+
+    @classmethod
+    def load(cls, *, file: str | Path, event_handler: Any = None) -> Self:
+        """Blocking form of `aload`."""
+        return run_sync(partial(cls.aload, file=file, event_handler=event_handler))
+
+    # --- inside ---------------------------------------------------------------------------------------------
 
     def _index_of(self, action_id: str) -> int:
         if action_id not in self.seq:

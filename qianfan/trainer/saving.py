@@ -11,22 +11,22 @@ from typing_extensions import Self
 from qianfan._sync import run_sync
 from qianfan._transport import Client
 from qianfan.config import default_settings
-from qianfan.errors import InvalidArgumentError, UnknownRunError
-from qianfan.evaluation import LocalEvaluator
+from qianfan.errors import InvalidArgumentError, TrainerFileError, UnknownRunError
+from qianfan.evaluation import Evaluator
 from qianfan.journal import RunFacts
 from qianfan.pipeline import Row, RunRecord
 from qianfan.resources.purchase import token_for
 from qianfan.trainer.arguments import DeployConfigLike, checked_id, revived_arguments
 from qianfan.trainer.assembly import AssembledTrainer, Handlers
+from qianfan.trainer.files import read_trainer, write_trainer
+from qianfan.trainer.gate import DeployIf
 from qianfan.trainer.state import (
     is_complete,
     is_left_running,
     journal_of,
     journal_path,
     journal_to_read,
-    read_file,
     status_of,
-    write_file,
 )
 
 KINDS: dict[str, type[SavedTrainer]] = {}
@@ -44,7 +44,7 @@ class SavedTrainer(AssembledTrainer):
         known = self._what_is_known()
         rows = known.rows if known is not None else self._known_rows
         if file is not None:
-            await write_file(Path(file), self._spec_of_run(), rows)
+            await write_trainer(Path(file), self._spec_of_run(), rows)
             return Path(file)
         settings = self._settings()
         journal = await journal_of(settings)
@@ -63,19 +63,25 @@ class SavedTrainer(AssembledTrainer):
         file: str | Path | None = None,
         client: Client | None = None,
         event_handler: Handlers | None = None,
+        deploy_if: DeployIf | None = None,
     ) -> Self:
         """A trainer of an earlier process, by id or from a file; `resume()` then goes on where it ended.
 
         Everything is restored but event handlers: those given here hear what their namesakes have missed.
-        Raises InvalidArgumentError when there is no such trainer.
+        deploy_if: the function that decides about the deployment, where this process could not import it.
+        file: of `save(file)`, or a pipeline file of the platform's earlier SDK, whose orders are not placed again.
+        Raises UnknownRunError, and TrainerFileError that names the place of what cannot be read.
         """
         if file is not None:
-            spec, rows = await read_file(Path(file))
-            return cls._revived(spec, rows, client, event_handler)
+            spec, rows = await read_trainer(Path(file))
+            try:
+                return cls._revived(spec, rows, client, event_handler, deploy_if)
+            except (InvalidArgumentError, TypeError) as error:
+                raise TrainerFileError(str(error), file=str(file)) from error
         if id is None:
             raise InvalidArgumentError("say which trainer: load(id), or load(file=...)")
         facts = await cls._known_run(id, client)
-        trainer = cls._revived(facts.spec, facts.rows, client, event_handler)
+        trainer = cls._revived(facts.spec, facts.rows, client, event_handler, deploy_if)
         trainer._status, trainer._left = status_of(facts), is_left_running(facts)
         return trainer
 
@@ -89,13 +95,18 @@ class SavedTrainer(AssembledTrainer):
 
     @classmethod
     def _revived(
-        cls, spec: Mapping[str, Any], rows: Mapping[str, Row], client: Client | None, handlers: Handlers | None
+        cls,
+        spec: Mapping[str, Any],
+        rows: Mapping[str, Row],
+        client: Client | None,
+        handlers: Handlers | None,
+        deploy_if: DeployIf | None = None,
     ) -> Self:
         kind = KINDS.get(str(spec.get("kind")))
         if kind is None or not issubclass(kind, cls):
             hint = "" if kind is not None else "; import the module that defines it first"
             raise InvalidArgumentError(f"that is a {spec.get('kind')!r}, not a {cls.__name__}{hint}")
-        trainer = kind(**revived_arguments(spec["arguments"]), client=client, event_handler=handlers)
+        trainer = kind(**revived_arguments(spec["arguments"], deploy_if), client=client, event_handler=handlers)
         trainer._known_rows, trainer._record = dict(rows), RunRecord(rows)
         if is_complete(rows, [action.id for action in trainer.actions]):
             trainer.result = [trainer.made_so_far]
@@ -110,9 +121,10 @@ class SavedTrainer(AssembledTrainer):
         file: str | Path | None = None,
         client: Client | None = None,
         event_handler: Handlers | None = None,
+        deploy_if: DeployIf | None = None,
     ) -> Self:
         """Blocking form of `aload`."""
-        return run_sync(cls.aload, id, file=file, client=client, event_handler=event_handler)
+        return run_sync(cls.aload, id, file=file, client=client, event_handler=event_handler, deploy_if=deploy_if)
 
     @classmethod
     def attach(
@@ -125,7 +137,8 @@ class SavedTrainer(AssembledTrainer):
         client: Client | None = None,
         model_not_publish: bool = False,
         eval_dataset: Any = None,
-        evaluators: Sequence[LocalEvaluator] | None = None,
+        evaluators: Sequence[Evaluator] | None = None,
+        deploy_if: DeployIf | None = None,
         id: str | None = None,
     ) -> Self:
         """A trainer for a training task that was started elsewhere: `run()` waits for it, publishes, and deploys.
@@ -141,5 +154,6 @@ class SavedTrainer(AssembledTrainer):
             model_not_publish=model_not_publish,
             eval_dataset=eval_dataset,
             evaluators=evaluators,
+            deploy_if=deploy_if,
             id=id or token_for("attach", cls.__name__, task_id),
         )

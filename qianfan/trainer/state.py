@@ -1,19 +1,15 @@
-"""What trainers keep between processes: the journal below the cache folder, and files that carry one run elsewhere.
+"""What trainers keep between processes: the journal below the cache folder, and what it says about them.
 
 Without a usable folder everything works but coming back after the process has ended; that is said once.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
-
-import anyio
 
 from qianfan._sync import in_thread
 from qianfan.config import Settings
@@ -27,7 +23,6 @@ from qianfan.trainer.status import Status, latest_status
 from qianfan.utils.logging import logger
 
 JOURNAL = "journal.sqlite3"
-FORMAT = 1
 SHORTEST_SETTLE = 30.0
 """Seconds that a paid request may live; looking for less long can miss it."""
 
@@ -92,7 +87,7 @@ def terms_of(settings: Settings, submission: str | None) -> Terms:
 
 # --- what is known ---------------------------------------------------------------------------------------------
 
-_ID_KEYS = {"job": "job_id", "task": "task_id", "service": "service_id"}
+_ID_KEYS = {kind: f"{kind}_id" for kind in ("job", "task", "service", "evaluation", "inference")}
 
 
 def is_id(key: str) -> bool:
@@ -151,26 +146,28 @@ def is_left_running(facts: RunFacts) -> bool:
 
 
 _STEPS = ("load", "train", "publish", "deploy", "evaluate")
+_GATED_STEPS = ("load", "train", "publish", "evaluate", "gate", "deploy")
 
 
 def steps_of(facts: RunFacts) -> list[dict[str, Any]]:
     """How far a trainer's steps and the orders they placed are, in the order of the steps, as JSON values.
 
-    step: load, train, publish, deploy or evaluate. order: what was ordered, None for the step itself.
+    step: load, train, publish, deploy, evaluate or gate. order: what was ordered, None for the step itself.
     """
-    names = {token_for(facts.id, name): name for name in _STEPS}
+    steps = _GATED_STEPS if "deploy_if" in facts.spec.get("arguments", {}) else _STEPS
+    names = {token_for(facts.id, name): name for name in steps}
 
     def place(known: tuple[str, Row]) -> tuple[int, bool, float, str]:
         node, row = known
         name = names.get(action_of(node), "")
-        return (_STEPS.index(name) if name else len(_STEPS), "." in node, row.at, node)
+        return (steps.index(name) if name else len(steps), "." in node, row.at, node)
 
     return [
         {
             "step": names.get(action_of(node), action_of(node)),
             "order": node.partition(".")[2] or None,
             "node": node,
-            "phase": row.phase.value,
+            "phase": "skipped" if row.why_skipped is not None else row.phase.value,
             "generation": row.gen,
             "attempt": row.attempt,
             "token": row.token,
@@ -213,31 +210,3 @@ def is_complete(rows: Mapping[str, Row], action_ids: Iterable[str]) -> bool:
     """Whether all of these actions are done."""
     done = {action_of(node) for node, row in rows.items() if row.phase is Phase.DONE}
     return set(action_ids) <= done
-
-
-# --- files that carry a run elsewhere ---------------------------------------------------------------------------
-
-
-async def write_file(path: Path, spec: Mapping[str, Any], rows: Mapping[str, Row]) -> None:
-    """Write a run to a file of its own."""
-    content = {"format": FORMAT, "spec": spec, "rows": {node: asdict(row) for node, row in rows.items()}}
-    text = json.dumps(content, ensure_ascii=False, indent=1)
-    await anyio.Path(path.parent).mkdir(parents=True, exist_ok=True)
-    await anyio.Path(path).write_text(text, encoding="utf-8")
-
-
-async def read_file(path: Path) -> tuple[dict[str, Any], dict[str, Row]]:
-    """Spec and rows from a file. Raises InvalidArgumentError when it holds no run."""
-    try:
-        text = await anyio.Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise InvalidArgumentError(f"there is no trainer file {str(path)!r} ({error.strerror})") from error
-    try:
-        content = json.loads(text)
-        version, spec, found = content["format"], dict(content["spec"]), dict(content["rows"])
-        rows = {node: Row.of(values) for node, values in found.items()}
-    except (ValueError, KeyError, TypeError) as error:
-        raise InvalidArgumentError(f"{str(path)!r} holds no trainer: {error!r}") from error
-    if version != FORMAT:
-        raise InvalidArgumentError(f"{str(path)!r} has format {version!r}; this version of qianfan reads {FORMAT}")
-    return spec, rows

@@ -63,8 +63,16 @@ def status_after(event: Event) -> Status | None:
         return None
     for kind in event.action_class.__mro__:
         if kind in _TABLE:
-            return _TABLE[kind][event.action_state]
+            return _cell(kind, event)
     return None
+
+
+_SKIPPED: dict[type[Any], Status] = {DeployAction: ServiceStatus.DeploySkipped}
+"""Where a step that was passed over leaves the trainer; elsewhere, where it was."""
+
+
+def _cell(kind: type[Any], event: Event) -> Status | None:
+    return _SKIPPED.get(kind) if event.kind == "skipped" else _TABLE[kind][event.action_state]
 
 
 def status_named(name: str) -> Status:
@@ -81,10 +89,10 @@ def latest_status(events: Iterable[Event]) -> Status:
     """The status that kept events mean, the latest first; their classes may be known by name only."""
     for event in events:
         name = event.action_class.__name__ if event.action_class is not None else ""
-        status = _BY_NAME.get(name, {}).get(event.action_state)
+        status = _cell(_BY_NAME[name], event) if name in _BY_NAME else None
         if status is not None:
             return status
     return TrainStatus.Unknown
 
 
-_BY_NAME = {kind.__name__: row for kind, row in _TABLE.items()}
+_BY_NAME = {kind.__name__: kind for kind in _TABLE}

@@ -10,10 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 from qianfan.resources.console.consts import DataTemplateType, TrainMode
+from qianfan.trainer.arguments import TrainConfigLike
+from qianfan.trainer.assembly import Handlers
 from qianfan.trainer.by_id import TrainerById
 from qianfan.trainer.saving import KINDS
 
-__all__ = ["DPO", "Finetune", "LLMFinetune", "PostPreTrain", "Trainer"]
+__all__ = ["DPO", "KTO", "Finetune", "LLMFinetune", "PostPreTrain", "Trainer"]
 
 # Each class behind `Trainer` adds one idea to the one before it: `assembly` what a trainer is made of, `saving` how it
 # outlives its process, `running` its run, `by_id` what can be done about runs by their ids alone.
@@ -28,6 +30,10 @@ class Trainer(TrainerById):
         in what is left out.
     deploy_config: deploy the model when it is ready; without it nothing is deployed.
     eval_dataset, evaluators: ask the deployed model the questions of a dataset, and have these judge its answers.
+    deploy_if: evaluate first, and deploy only a model that is good enough: `"accuracy >= 0.8"`, a dictionary such as
+        `{"accuracy": ">= 0.8"}`, or a function of the EvaluationResult, plain or async. The decision is in
+        `result[0]["gate"]`; where it is no, nothing is deployed and the run ends well.
+    post_actions: actions of your own that come after all others, see `Action`; their ids should be your own too.
     event_handler: an EventHandler, a function of one event (plain or async), or several of these.
     name: the beginning of the job's name. client: the account to use; by default the configured one.
     id: names the trainer and its run in the journal; made up when left out.
@@ -64,9 +70,29 @@ class PostPreTrain(Trainer):
     template = DataTemplateType.GenericText
     publishes = False
 
+    def __init__(
+        self,
+        train_type: str | None = None,
+        dataset: Any = None,
+        train_config: TrainConfigLike | None = None,
+        event_handler: Handlers | None = None,
+        name: str | None = None,
+        **settings: Any,
+    ) -> None:
+        # There is no deployment, so its place among the arguments is the next one's.
+        super().__init__(train_type, dataset, train_config, event_handler=event_handler, name=name, **settings)
+
 
 class DPO(Trainer):
     """Preference training on pairs of a better and a worse answer."""
 
     mode = TrainMode.DPO
     template = DataTemplateType.PromptChosenRejected
+
+
+class KTO(Trainer):
+    """Preference training on answers that are marked as good or as bad, one for each question."""
+
+    mode = TrainMode.KTO
+    template = None
+    """The kind has no number on the platform, which checks the data itself."""

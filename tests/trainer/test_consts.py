@@ -29,7 +29,7 @@ def test_every_documented_status_exists():
     for name in consts.__all__:
         assert hasattr(consts, name)
     assert len(TrainStatus) == 18
-    assert len(ServiceStatus) == 6
+    assert len(ServiceStatus) == 7
 
 
 @pytest.mark.parametrize(
