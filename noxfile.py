@@ -110,6 +110,16 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def contract(session: nox.Session) -> None:
+    """Ask the emulator for everything in its OpenAPI description, and hold the answers against it.
+
+    `-- --max-examples=500 --requests-seed=2` asks more and otherwise; other arguments go to pytest.
+    """
+    install(session, "test", "contract")
+    session.run("pytest", "tests/conformance", "-q", *SIDE_BY_SIDE, *session.posargs)
+
+
+@nox.session
 def hf(session: nox.Session) -> None:
     """Train with PyTorch and the Hugging Face libraries on this machine's processor, without a network."""
     # By itself and as one exact version, so that what the other libraries ask for does not bring in another one.
