@@ -294,7 +294,13 @@ class ModelCompressFailedError(InternalError):
     """
 
     def __init__(
-        self, message: str, *, model_id: str | None = None, task_id: str | None = None, status: str = "", reason: str = ""
+        self,
+        message: str,
+        *,
+        model_id: str | None = None,
+        task_id: str | None = None,
+        status: str = "",
+        reason: str = "",
     ) -> None:
         self.model_id = model_id
         self.task_id = task_id

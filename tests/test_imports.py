@@ -57,6 +57,7 @@ DOCUMENTED = {
         "ChatCompletionMessage", "Choice", "ChoiceDelta", "CompletionChunk", "CompletionUsage", "ToolCall",
     ],
     "qianfan.resources.console": ["consts"],
+    "qianfan.resources.rate_limiter": ["RedisConnectionInfo"],
     "qianfan.resources.console.consts": [
         "DeployPoolType", "DataTemplateType", "DataStorageType", "ModelCompStrategy", "ModelQuantizationWeight",
     ],

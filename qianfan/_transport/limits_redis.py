@@ -218,3 +218,4 @@ async def _to_its_end(function: Callable[[], Made]) -> Made:
     # Not left behind when cancelled: what is given back must not be taken again by a thread that comes later.
     with anyio.CancelScope(shield=True):
         return await in_thread(function)
+    raise AssertionError("a shield cancels nothing")

@@ -302,6 +302,41 @@ class Dataset:
             ]
         return self._turns
 
+    # --- asking a model -------------------------------------------------------------------------------------------
+
+    async def atest_using_llm(
+        self,
+        model_id: str | int | None = None,
+        service_model: str | None = None,
+        service_endpoint: str | None = None,
+        is_chat_service: bool = True,
+        *,
+        model_version_id: str | int | None = None,
+        client: Client | None = None,
+        **kwargs: Any,
+    ) -> Dataset:
+        """Have somebody answer the last question of every row, and return the answers as a dataset.
+
+        model_id, also model_version_id: a model version (`amv-…`), which answers by a batch inference on the platform.
+        service_model: a preset model, or service_endpoint: a deployed service, which are asked row by row.
+        is_chat_service: whether the service takes messages, or else a prompt.
+        kwargs: as `Model.abatch_inference` and `Service.abatch_inference` take them.
+        """
+        from qianfan.model import Model, Service, ServiceType  # they need this module
+
+        version = model_id if model_id is not None else model_version_id
+        if version is not None:
+            return await Model(id=version, client=client).abatch_inference(self, **kwargs)
+        if service_model is None and service_endpoint is None:
+            raise ArgumentNotFoundError("nobody is named to answer: give model_id, service_model or service_endpoint")
+        kind = ServiceType.Chat if is_chat_service else ServiceType.Completion
+        service = Service(endpoint=service_endpoint, model=service_model, service_type=kind, client=client)
+        return await service.abatch_inference(self, **kwargs)
+
+    def test_using_llm(self, *args: Any, **kwargs: Any) -> Dataset:
+        """Blocking form of `atest_using_llm`."""
+        return run_sync(self.atest_using_llm, *args, **kwargs)
+
     # --- saving ---------------------------------------------------------------------------------------------------
 
     async def asave(

@@ -441,7 +441,7 @@ class Emulator:
             self._account.limits.set(model, qps=qps, rpm=rpm, tpm=tpm)
 
     def reset(self) -> None:
-        """Forget scripts, faults, limits, recorded and late requests, and everything in the account but the sample dataset."""
+        """Forget scripts, faults, limits, recorded and late requests, and all the account has except the sample."""
         with self._account.lock:
             self._stages.reset()
             self._platform.faults.clear()

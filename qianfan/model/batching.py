@@ -221,7 +221,7 @@ def answered(questions: Sequence[Question], outputs: Mapping[str, Any]) -> list[
 
 
 def answered_alone(outputs: Mapping[str, Any]) -> list[Answered]:
-    """The answers with the questions that lie beside them, in the order of the ids; for when nothing else is at hand."""
+    """The answers with the questions beside them, in the order of the ids, for when nothing else is at hand."""
     rows = sorted(outputs.values(), key=lambda row: (len(str(row["id"])), str(row["id"])))
     return [Answered(row.get("query") or row.get("messages") or "", *_in_place(row)) for row in rows]
 

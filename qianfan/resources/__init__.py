@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from qianfan._lazy import lazy_names
 
 __all__ = [
+    "IAM",
     "BosPath",
     "Charge",
     "ChatCompletion",
@@ -13,7 +14,6 @@ __all__ = [
     "Embedding",
     "Eval",
     "FineTune",
-    "IAM",
     "Image2Text",
     "Model",
     "Platform",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -151,11 +152,12 @@ class Bos:
 
         async def pieces() -> AsyncIterator[bytes]:
             done = 0
-            async for piece in _read(path, 0, size):
-                done += len(piece)
-                yield piece
-                if on_progress is not None:
-                    on_progress(done, size)
+            async with aclosing(_read(path, 0)) as read_pieces:
+                async for piece in read_pieces:
+                    done += len(piece)
+                    yield piece
+                    if on_progress is not None:
+                        on_progress(done, size)
 
         await self._client.put_object(to.bucket, to.key, pieces, size=size, region=region)
 
@@ -392,7 +394,8 @@ def _first(error: BaseException) -> BaseException:
     return error
 
 
-async def _read(path: Path, start: int, size: int) -> AsyncGenerator[bytes, None]:
+async def _read(path: Path, start: int, size: int = sys.maxsize) -> AsyncGenerator[bytes, None]:
+    """A piece of a file; without a size to its end, so that a file that grows meanwhile is noticed."""
     async with await anyio.open_file(path, "rb") as file:
         await file.seek(start)
         while size > 0 and (piece := await file.read(min(CHUNK, size))):

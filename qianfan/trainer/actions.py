@@ -621,9 +621,6 @@ class EvaluateAction(Action[Evaluation]):
         [place] = await load_datasets([self.eval_dataset], None, platform, ctx)
         return Dataset(QianfanDataSource(place, client=platform.client))
 
-    async def _dataset(self, client: Client) -> Dataset:
-        return await _rows_here(self.eval_dataset, client)
-
     def _manager(self) -> EvaluationManager:
         judges = self.evaluators
         return EvaluationManager(

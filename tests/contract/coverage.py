@@ -1,7 +1,7 @@
 """The table of what is covered: endpoint, client call, emulator route, test; written from the code.
 
 ```shell
-python -m tests.contract.coverage            # prints it
+python -m tests.contract.coverage            # prints it, in both languages
 python -m tests.contract.coverage --write    # puts it into the documentation
 ```
 """
@@ -24,20 +24,21 @@ from qianfan.resources import console
 from qianfan.resources._base import Resource
 
 HERE = Path(__file__).parent
-PAGE = HERE.parents[1] / "docs" / "reference" / "coverage.md"
+PAGES = HERE.parents[1] / "docs" / "reference"
 ENDPOINTS: dict[str, list[str]] = json.loads((HERE / "endpoints.json").read_text(encoding="utf-8"))
 """Area -> what the platform's documents list there, in their order."""
 TITLES = {
-    "finetuning": "Fine-tuning",
-    "datasets": "Datasets",
-    "models": "Models",
-    "services": "Services",
-    "evaluation": "Evaluation",
-    "batch-inference": "Batch inference",
-    "charge": "Quota and compute units",
-    "inference": "Inference",
-    "auth": "Tokens",
+    "finetuning": ("Fine-tuning", "模型精调"),
+    "datasets": ("Datasets", "数据集"),
+    "models": ("Models", "模型"),
+    "services": ("Services", "服务"),
+    "evaluation": ("Evaluation", "评估"),
+    "batch-inference": ("Batch inference", "批量推理"),
+    "charge": ("Quota and compute units", "配额与算力单元"),
+    "inference": ("Inference", "推理"),
+    "auth": ("Tokens", "令牌"),
 }
+"""Area -> what it is called in English and in Chinese."""
 INFERENCE = {
     "/chat": "ChatCompletion",
     "/completions": "Completion",
@@ -56,7 +57,8 @@ INFERENCE = {
 ALSO_SERVED = ("/v2/rerank", "/plugin")
 """Second addresses of listed endpoints, and what clients of before used."""
 
-_HEAD = """# What is covered
+_COLUMNS = ("| endpoint | client | emulator | test |", "| 接口 | 客户端 | 模拟器 | 测试 |")
+_HEAD_EN = """# What is covered
 
 Every call that the platform's documents list, how it is made here, who answers it in the
 [emulator](../emulator.md), and the test that drives it over a socket by both faces, blocking and async. The table is
@@ -65,16 +67,29 @@ written from the code by `python -m tests.contract.coverage --write`, and a test
 In the column of calls the documented name comes first; each has a twin that is awaited: `FineTune.V2.create_job` and
 `FineTune.V2.acreate_job`.
 """
+_HEAD_ZH = """# 覆盖范围
+
+平台文档列出的每个接口：在这里如何调用，[模拟器](../emulator.zh.md)中由谁应答，以及经由套接字、以阻塞与异步两种方式驱动它的测试。
+本表由 `python -m tests.contract.coverage --write` 根据代码写成，并有测试保证与代码一致。
+
+“客户端”一列中，文档中的名称排在最前；每个方法都有可 `await` 的版本：
+`FineTune.V2.create_job` 与 `FineTune.V2.acreate_job`。
+"""
 
 
-def page() -> str:
-    """The whole page."""
+def pages() -> dict[Path, str]:
+    """The whole page in each language, by its file."""
+    return {
+        PAGES / "coverage.md": _page(_HEAD_EN, 0),
+        PAGES / "coverage.zh.md": _page(_HEAD_ZH, 1),
+    }
+
+
+def _page(head: str, language: int) -> str:
     clients, handlers, tests = client_calls(), emulator_routes(), covering_tests()
-    parts = [_HEAD]
-    total = 0
+    parts = [head]
     for area, endpoints in ENDPOINTS.items():
-        parts.append(f"\n## {TITLES[area]}\n\n| endpoint | client | emulator | test |\n| --- | --- | --- | --- |\n")
-        total += len(endpoints)
+        parts.append(f"\n## {TITLES[area][language]}\n\n{_COLUMNS[language]}\n| --- | --- | --- | --- |\n")
         for endpoint in endpoints:
             cells = [clients.get(endpoint, []), handlers.get(endpoint, []), tests.get(endpoint, [])]
             parts.append(f"| `{endpoint}` | " + " | ".join(_cell(cell) for cell in cells) + " |\n")
@@ -185,10 +200,10 @@ def _covered(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
 
 
 if __name__ == "__main__":
-    if "--write" in sys.argv:
-        PAGE.parent.mkdir(exist_ok=True)
-        PAGE.write_text(page(), encoding="utf-8")
-    else:
-        sys.stdout.write(page())
+    for file, text in pages().items():
+        if "--write" in sys.argv:
+            file.write_text(text, encoding="utf-8")
+        else:
+            sys.stdout.write(text)
     for gap in missing():
         sys.stderr.write(f"empty: {gap}\n")

@@ -476,3 +476,13 @@ async def test_answers_have_the_documented_keys(console: Console) -> None:
     said = await ask(console, "embeddings/embedding-v1", input=["hi"])
     assert said.keys() == {"id", "object", "created", "data", "usage"}
     assert said["data"][0].keys() == {"object", "embedding", "index"}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("kind", ["chat/ernie_speed", "completions/sqlcoder_7b"])
+async def test_half_a_character_is_refused(console: Console, kind: str, stream: bool) -> None:
+    """JSON can escape it; no answer could repeat it."""
+    asked = {"chat/ernie_speed": {"messages": [{"role": "user", "content": "x\ud800"}]}}.get(kind, {"prompt": "\ud800"})
+    path = f"/rpc/2.0/ai_custom/v1/wenxinworkshop/{kind}"
+    answer = await console.http.post(path, content=json.dumps({**asked, "stream": stream}), auth=console.auth)
+    assert answer.json()["error_code"] == 336003

@@ -247,3 +247,23 @@ async def test_a_place_of_ones_own(platform: Platform, emulator: Emulator) -> No
     await (await new_model(platform)).abatch_inference(rows(KNOWN), bucket="my-bucket")
     [task] = emulator.batches.values()
     assert BosPath.parse(task.output_uri).bucket == BosPath.parse(task.input_uri).bucket == "my-bucket"
+
+
+@faces
+async def test_a_dataset_names_who_is_to_answer(face: str, platform: Platform, emulator: Emulator) -> None:
+    model, dataset = await new_model(platform), rows(KNOWN)
+
+    async def asked(**who: Any) -> Dataset:
+        if face == "async":
+            return await dataset.atest_using_llm(**who)
+        return await anyio.to_thread.run_sync(lambda: dataset.test_using_llm(**who))
+
+    assert (await asked(model_id=model.id))["output"] == [SAID]
+    assert (await asked(model_version_id=model.id, temperature=0.1))["output"] == [SAID]
+    assert emulator.made("batch_inference") == 2
+    [preset] = (await asked(service_model="ERNIE-Speed-8K"))["output"]
+    assert preset.endswith(KNOWN)
+    await asked(service_endpoint="sqlcoder_7b", is_chat_service=False)
+    assert emulator.requests[-1].name == "completions"
+    with pytest.raises(InvalidArgumentError, match="nobody is named"):
+        await asked()

@@ -11,6 +11,7 @@ from qianfan._transport import Client
 from qianfan.errors import APIError, InvalidArgumentError
 from qianfan.resources import ChatCompletion, Embedding, Image2Text, Plugin, Reranker, Text2Image, Tokenizer
 from qianfan.resources.llm.options import client_for
+from qianfan.resources.rate_limiter import RedisConnectionInfo
 from tests.resources.asking import ask, faces
 from tests.support.wire import Prepared, client_of
 
@@ -106,8 +107,7 @@ def limits_of(client: Client) -> tuple[float, float, int]:
     ("given", "limits"),
     [
         ({"query_per_second": 2.5}, (2.5, 0, 0)),
-        ({"request_per_minute": 30, "token_per_minute": 1000}, (0, 30, 1000)),
-        ({"query_per_second": 3, "forcing_disable": True}, (0, 0, 0)),
+        ({"request_per_minute": 30, "token_per_minute": 1000}, (1, 30, 1000)),
         ({"key": "group", "buffer_ratio": 0.2}, (1, 0, 0)),
         ({"query_per_second": None}, (1, 0, 0)),
     ],
@@ -118,6 +118,22 @@ async def test_limits_in_the_constructor(given: dict[str, Any], limits: tuple[fl
     assert limits_of(chat.client) == limits
     await chat.ado(HI)
     assert wire.bodies == [{"messages": HI}]
+
+
+def test_what_else_the_limiter_is_told() -> None:
+    own = client_of(Prepared())
+    told = {"key": "group", "buffer_ratio": 0.2, "forcing_disable": True}
+    settings = ChatCompletion(client=own, **told).client.settings
+    assert (settings.limiter_group, settings.limiter_buffer_ratio, settings.limiter_disabled) == ("group", 0.2, True)
+
+
+def test_a_limiter_shared_over_redis() -> None:
+    info = RedisConnectionInfo("limits", 6380, 2, password="of-redis")
+    chat = ChatCompletion(client=client_of(Prepared()), redis_rate_limiter=True, redis_connection_info=info)
+    url = chat.client.settings.limiter_redis_url
+    assert url is not None
+    assert url.get_secret_value() == "redis://:of-redis@limits:6380/2"
+    assert "of-redis" not in f"{info!r} {chat!r} {chat.client.settings!r}"
 
 
 # --- headers, query, retries ---------------------------------------------------------------------------------

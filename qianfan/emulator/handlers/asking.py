@@ -18,7 +18,7 @@ from qianfan.emulator.records import Service
 from qianfan.emulator.refusals import Refused, RefusedInference
 from qianfan.emulator.sampling import sampling_of
 from qianfan.emulator.scripted import Told, pause_of
-from qianfan.emulator.shapes.vocabulary import Form, Maybe
+from qianfan.emulator.shapes.vocabulary import Form, Maybe, is_whole
 from qianfan.emulator.tool_calls import Use
 from qianfan.emulator.wire import Answer
 from qianfan.emulator.works import Reply
@@ -205,8 +205,10 @@ def content_of(message: Mapping[str, JSON]) -> str:
 
 def message_of(message: Mapping[str, JSON]) -> Message:
     """A message as engines know them: what a function or a tool says is for the model to read, as a user's words."""
-    role = message["role"]
-    return Message(role=role if role in ("system", "assistant") else "user", content=content_of(message))
+    role, content = message["role"], content_of(message)
+    if not is_whole(content):
+        raise RefusedInference(336003, "a message holds half a character, which is no Unicode text")
+    return Message(role=role if role in ("system", "assistant") else "user", content=content)
 
 
 def check_length(model: str, texts: Sequence[str]) -> None:

@@ -44,6 +44,11 @@ class Shape:
 ANYTHING = Shape()
 
 
+def is_whole(text: str) -> bool:
+    """Whether a text can be written: JSON can escape half a character, which no answer could repeat."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 @dataclass(frozen=True)
 class Text(Shape):
     """A text, by its length in characters and by a pattern that the whole of it matches."""
@@ -61,7 +66,7 @@ class Text(Shape):
     def fits(self, value: JSON) -> bool:
         if not isinstance(value, str) or not _within(self.shortest, len(value), self.longest):
             return False
-        return not self.pattern or re.fullmatch(self.pattern, value) is not None
+        return is_whole(value) and (not self.pattern or re.fullmatch(self.pattern, value) is not None)
 
     def schema(self, *, closed: bool) -> Schema:
         pattern = f"^(?:{self.pattern})$" if self.pattern else None

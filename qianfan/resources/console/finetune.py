@@ -149,7 +149,7 @@ class FineTuningV1(Resource):
         return await self._ask(V1_CREATE_SERIES, body, SeriesCreatedV1)
 
     async def create_task(self, run: Mapping[str, Any]) -> RunCreatedV1:
-        """Start a training run (on the wire: createJob). run: the wire's body: `taskId`, `trainConfig`, `trainset`, …"""
+        """Start a training run (on the wire: createJob). run: the body: `taskId`, `trainConfig`, `trainset`, …"""
         return await self._ask(V1_CREATE_RUN, run, RunCreatedV1)
 
     async def describe_task(self, job_number: int, task_number: int) -> RunDetailV1:

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 from qianfan._retry import RetryPolicy
 from qianfan._transport import Call, Client, client_with, default_client
+from qianfan._transport.limits_redis import RedisConnectionInfo
 from qianfan._types import UNSET, Unset
 from qianfan.errors import InvalidArgumentError
 
@@ -27,11 +28,13 @@ _SETTINGS: Final = {
     "query_per_second": "qps_limit",
     "request_per_minute": "rpm_limit",
     "token_per_minute": "tpm_limit",
+    "key": "limiter_group",
+    "buffer_ratio": "limiter_buffer_ratio",
+    "forcing_disable": "limiter_disabled",
     "retry_err_codes": "llm_api_retry_err_codes",
     "worker_num": "max_requests_in_flight",
 }
 """Keyword -> the setting of the client that it changes."""
-_LIMITS: Final = ("qps_limit", "rpm_limit", "tpm_limit")
 _RETRIES: Final = {
     "retry_count": "attempts",
     "backoff_factor": "wait_initial",
@@ -39,9 +42,10 @@ _RETRIES: Final = {
     "retry_max_wait_interval": "wait_max",
 }
 _SENDING: Final = ("request_timeout", "request_id", "headers", "query", "_no_extra_parameters")
-_WITHOUT_EFFECT: Final = ("key", "buffer_ratio", "show_total_latency", "redis_rate_limiter", "redis_connection_info")
-"""Documented keywords of the older SDK's limiter and clock; ours share a budget and always tell the time."""
-_OPTIONS: Final = frozenset({*_CREDENTIALS, *_SETTINGS, *_RETRIES, *_SENDING, *_WITHOUT_EFFECT, "forcing_disable"})
+_OVER_REDIS: Final = ("redis_rate_limiter", "redis_connection_info")
+_WITHOUT_EFFECT: Final = ("show_total_latency",)
+"""A documented keyword of the older SDK; ours always tells the time."""
+_OPTIONS: Final = frozenset({*_CREDENTIALS, *_SETTINGS, *_RETRIES, *_SENDING, *_OVER_REDIS, *_WITHOUT_EFFECT})
 
 Options = Mapping[str, Any]
 """Options by keyword, as they were given."""
@@ -117,12 +121,9 @@ def _changes(options: Options, client: Client) -> dict[str, Any]:
     for name, value in options.items():
         if name in _SETTINGS and value is not None:
             changes[_SETTINGS[name]] = frozenset(value) if name == "retry_err_codes" else value
-    if changes.get("qps_limit"):
-        changes.setdefault("rpm_limit", 0)  # the two exclude each other, and what is said here counts
-    elif changes.get("rpm_limit"):
-        changes.setdefault("qps_limit", 0)
-    if options.get("forcing_disable"):
-        changes.update(dict.fromkeys(_LIMITS, 0))
+    if options.get("redis_rate_limiter"):
+        info = options.get("redis_connection_info") or RedisConnectionInfo()
+        changes["limiter_redis_url"] = info.url
     if changes.get("max_requests_in_flight", 0) <= client.settings.max_requests_in_flight:
         changes.pop("max_requests_in_flight", None)
     return changes
