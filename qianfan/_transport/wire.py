@@ -28,7 +28,21 @@ _LONGEST_MESSAGE: Final = 2000
 _SKEW_WORTH_MENTIONING: Final = 60.0
 _LONGEST_RETRY_AFTER: Final = 300.0
 
-Creates: TypeAlias = Literal["job", "task", "model", "service", "dataset", "compression", "export", "quota", "unit"]
+Creates: TypeAlias = Literal[
+    "job",
+    "task",
+    "model",
+    "service",
+    "dataset",
+    "cleaning",
+    "augmentation",
+    "compression",
+    "export",
+    "evaluation",
+    "inference",
+    "quota",
+    "unit",
+]
 """What a purchase makes."""
 
 

@@ -10,7 +10,7 @@ from qianfan._transport import Call, Safety
 from qianfan.emulator import Emulator
 from qianfan.errors import APIError
 from qianfan.resources import Platform
-from qianfan.resources.console import charge, data, finetune, model, service
+from qianfan.resources.console import batch_inference, charge, cleaning, data, eval, finetune, model, service
 from qianfan.resources.console.consts import TrainMode, TrainStatus, TrainStatusV1
 from tests.support.emulated import MODEL, SAMPLE, new_job, new_task
 
@@ -213,7 +213,7 @@ async def test_the_first_generation_and_its_numbers(platform: Platform, emulator
 
 def test_every_purchase_says_what_it_makes_and_nothing_else_does() -> None:
     """V1 calls a job a task and a task a job; what they make has the names of today."""
-    modules = (charge, data, finetune, model, service)
+    modules = (batch_inference, charge, cleaning, data, eval, finetune, model, service)
     declared = [call for module in modules for call in vars(module).values() if isinstance(call, Call)]
     for call in declared:
         assert (call.creates is not None) is (call.safety is Safety.PURCHASE), call
@@ -238,4 +238,10 @@ def test_every_purchase_says_what_it_makes_and_nothing_else_does() -> None:
         "CreateDataset": "dataset",
         "CreateDatasetVersion": "dataset",
         "CreateImportTask": "dataset",
+        "CreateExportTask": "export",
+        "etl/create": "cleaning",
+        "enhance/create": "augmentation",
+        "create": "evaluation",
+        "CreateEvalTask": "evaluation",
+        "CreateBatchInferenceTask": "inference",
     }

@@ -11,7 +11,7 @@ from qianfan.resources._base import Page, Resource, read, v2, walk
 from qianfan.resources.console.consts import BatchInferenceStatus
 from qianfan.resources.schemas import BatchCreated, BatchPage, BatchTask
 
-CREATE = v2("batchinference", "CreateBatchInferenceTask", Safety.PURCHASE)
+CREATE = v2("batchinference", "CreateBatchInferenceTask", Safety.PURCHASE, creates="inference")
 DESCRIBE = v2("batchinference", "DescribeBatchInferenceTask", Safety.READ)
 DESCRIBE_ALL = v2("batchinference", "DescribeBatchInferenceTasks", Safety.READ)
 STOP = v2("batchinference", "StopBatchInferenceTask", Safety.EFFECT)

@@ -10,12 +10,12 @@ from qianfan.errors import InvalidArgumentError
 from qianfan.resources._base import Resource, odd_answer, v1_data
 from qianfan.resources.schemas import AugmentPage, AugmentTask, EtlPage, EtlTask
 
-ETL_CREATE = v1_data("/etl/create", Safety.PURCHASE)
+ETL_CREATE = v1_data("/etl/create", Safety.PURCHASE, creates="cleaning")
 ETL_DETAIL = v1_data("/etl/detail", Safety.READ)
 ETL_LIST = v1_data("/etl/list", Safety.READ)
 ETL_DELETE = v1_data("/etl/delete", Safety.EFFECT)
 
-AUGMENT_CREATE = v1_data("/enhance/create", Safety.PURCHASE)
+AUGMENT_CREATE = v1_data("/enhance/create", Safety.PURCHASE, creates="augmentation")
 AUGMENT_DETAIL = v1_data("/enhance/detail", Safety.READ)
 AUGMENT_LIST = v1_data("/enhance/list", Safety.READ)
 AUGMENT_DELETE = v1_data("/enhance/delete", Safety.EFFECT)

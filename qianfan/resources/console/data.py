@@ -201,7 +201,7 @@ DELETE_VERSION = v2("dataset", "DeleteDatasetVersion", Safety.EFFECT)
 PUBLISH_VERSION = v2("dataset", "PublishDatasetVersion", Safety.EFFECT)
 CREATE_IMPORT_TASK = v2("dataset", "CreateImportTask", Safety.PURCHASE, creates="dataset")
 DESCRIBE_IMPORT_TASK = v2("dataset", "DescribeImportTask", Safety.READ)
-CREATE_EXPORT_TASK = v2("dataset", "CreateExportTask", Safety.PURCHASE)
+CREATE_EXPORT_TASK = v2("dataset", "CreateExportTask", Safety.PURCHASE, creates="export")
 DESCRIBE_EXPORT_TASK = v2("dataset", "DescribeExportTask", Safety.READ)
 
 

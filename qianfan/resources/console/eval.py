@@ -30,7 +30,7 @@ from qianfan.resources.schemas import (
     EvaluationTaskReport,
 )
 
-V1_CREATE = v1("/modelrepo/eval/create", Safety.PURCHASE)
+V1_CREATE = v1("/modelrepo/eval/create", Safety.PURCHASE, creates="evaluation")
 V1_DETAIL = v1("/modelrepo/eval/detail", Safety.READ)
 V1_REPORT = v1("/modelrepo/eval/report", Safety.READ)
 V1_CANCEL = v1("/modelrepo/eval/cancel", Safety.EFFECT)
@@ -162,7 +162,7 @@ class Evaluations(Resource):
         return await self._list(V1_MODELS, None, EvaluableModel)
 
 
-CREATE = v2("eval", "CreateEvalTask", Safety.PURCHASE)
+CREATE = v2("eval", "CreateEvalTask", Safety.PURCHASE, creates="evaluation")
 DESCRIBE_ALL = v2("eval", "DescribeEvalTasks", Safety.READ)
 DESCRIBE = v2("eval", "DescribeEvalTask", Safety.READ)
 REPORT = v2("eval", "DescribeEvalTaskReport", Safety.READ)
