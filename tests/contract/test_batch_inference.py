@@ -16,10 +16,9 @@ from qianfan.errors import APIError, InvalidArgumentError
 from qianfan.resources import BosPath, Data, Platform
 from qianfan.resources.console.batch_inference import BatchInference
 from qianfan.resources.console.consts import BatchInferenceStatus
-from qianfan.resources.schemas import BatchCreated, BatchPage, BatchTask
+from qianfan.resources.schemas import BatchTask
 from tests.contract.conftest import Faces
 from tests.contract.steps import deployed, published
-from tests.support.roundtrip import round_trips
 from tests.support.wire import Prepared, client_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.socket]
@@ -230,8 +229,3 @@ async def test_the_emulator_tells_what_was_recorded(ask: Faces, account: Account
     documents_tell_without_keys = {"total", "source", "dataFormat", "searchCounts", "searchTokens", "simulated"}
     assert set(told) - documents_tell_without_keys == set(RECORDED) - {"inputAfsUri", "outputAfsUri"}
     assert told["runStatus"] in BATCH.moves
-
-
-@pytest.mark.parametrize("model", [BatchCreated, BatchTask, BatchPage])
-def test_there_and_back(model: Any) -> None:
-    round_trips(model)

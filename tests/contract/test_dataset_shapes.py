@@ -5,7 +5,6 @@ Our models read them, the emulator answers with the same keys, and what a model 
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -18,7 +17,6 @@ from qianfan.emulator.account import Account
 from qianfan.emulator.handlers.storing import store
 from qianfan.emulator.server import Running
 from qianfan.resources import Platform
-from qianfan.resources._base import WireModel
 from qianfan.resources.console.consts import (
     AugmentingStatus,
     DataExportStatus,
@@ -32,23 +30,9 @@ from qianfan.resources.console.consts import (
     ExportStatus,
     ImportStatus,
 )
-from qianfan.resources.schemas import datasets, entities
-from tests.support.roundtrip import round_trips
 from tests.support.wire import Prepared, client_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.socket]
-
-MODELS = [
-    model
-    for module in (datasets, entities)
-    for _, model in inspect.getmembers(module, inspect.isclass)
-    if issubclass(model, WireModel) and model.__module__ == module.__name__
-]
-
-
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
-def test_what_is_read_is_read_again(model: type[WireModel]) -> None:
-    round_trips(model)
 
 
 def told(*results: Any) -> tuple[Platform, Prepared]:

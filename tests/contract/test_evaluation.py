@@ -25,7 +25,6 @@ from qianfan.resources.console.consts import (
 )
 from tests.contract.conftest import Faces
 from tests.contract.steps import published
-from tests.support.roundtrip import round_trips
 
 pytestmark = [pytest.mark.anyio, pytest.mark.socket]
 
@@ -530,15 +529,3 @@ async def test_the_emulator_tells_what_was_recorded(ask: Faces, account: Account
     more = {"evaluationIdStr", "modelIdStr", "modelVersionIdStr", "modelVersionDesc", "simulated"}
     assert set(report) == {*REPORT, *more}
     assert set(report["effectMetric"]) == set(EFFECT)
-
-
-@pytest.mark.parametrize(
-    "model",
-    [
-        known.EvaluationCreated, known.EvaluationDetail, known.EvaluationReport, known.EvaluationCancelled,
-        known.EvaluationRows, known.EvaluationExportCreated, known.EvaluationExport, known.EvaluableModel,
-        known.EvaluationTask, known.EvaluationTaskPage, known.EvaluationTaskReport,
-    ],
-)  # fmt: skip
-def test_there_and_back(model: Any) -> None:
-    round_trips(model)

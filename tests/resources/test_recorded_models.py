@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import httpx
@@ -10,12 +9,9 @@ import pytest
 
 from qianfan.emulator import Emulator
 from qianfan.resources import Charge, Platform
-from qianfan.resources._base import WireModel
 from qianfan.resources.console.consts import ModelCompTaskStatus, ModelState, ServiceStatus
-from qianfan.resources.schemas import charge, models, services
 from tests.support.clock import JumpClock
 from tests.support.emulated import client_for, ready_version
-from tests.support.roundtrip import round_trips
 
 pytestmark = pytest.mark.anyio
 
@@ -314,18 +310,3 @@ async def test_units_come_bare_or_in_an_object(shown: Any, wrap: Any) -> None:
         units = await shown(v2(wrap([{key: "unit-a7K2m9Xq"}]))).charges.describe_units("svco-1")
         assert [unit.instance_id for unit in units] == ["unit-a7K2m9Xq"]
     assert await shown(v2(wrap([]))).charges.describe_units("svco-1") == []
-
-
-# --- there and back ----------------------------------------------------------------------------------------------
-
-_MODELS = {
-    model
-    for area in (models, services, charge)
-    for _, model in inspect.getmembers(area, inspect.isclass)
-    if issubclass(model, WireModel) and model.__module__ == area.__name__
-}
-
-
-@pytest.mark.parametrize("model", sorted(_MODELS, key=lambda model: model.__name__))
-def test_every_answer_reads_the_same_again(model: type[WireModel]) -> None:
-    round_trips(model)
