@@ -11,12 +11,19 @@ from qianfan.utils.tokens import estimate_tokens
 
 _TEXTS: Final = ("system", "prompt", "query")
 _LISTS: Final = ("input", "documents")
+_ANSWER_LIMITS: Final = ("max_output_tokens", "max_tokens", "max_completion_tokens")
 _DESCRIPTIONS: Final = ("functions", "tools")
 
 
 def tokens_of(body: JSON) -> int:
     """What a request will cost at least: everything in it that a model reads. What it answers is not known before."""
     return estimate_tokens("\n".join(_read_by_the_model(body))) if isinstance(body, dict) else 0
+
+
+def answer_at_most(body: JSON) -> int:
+    """How long the answer may become, where the request says so; 0 where it does not."""
+    limits = [body.get(name) for name in _ANSWER_LIMITS] if isinstance(body, dict) else []
+    return max((one for one in limits if isinstance(one, int) and not isinstance(one, bool) and one > 0), default=0)
 
 
 def _read_by_the_model(body: dict[str, Any]) -> Iterator[str]:

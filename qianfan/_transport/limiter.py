@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from qianfan._clock import Clock
 from qianfan._transport.budgets import Budget, Budgets, Grant, Told
-from qianfan._transport.estimate import tokens_of, tokens_used
+from qianfan._transport.estimate import answer_at_most, tokens_of, tokens_used
 from qianfan._transport.ledger import Limits
 from qianfan._types import JSON
 from qianfan.config import Settings
-from qianfan.errors import APIError, RateLimitError, RequestError
+from qianfan.errors import APIError, InvalidArgumentError, RateLimitError, RequestError
 from qianfan.utils.logging import logger
 
 if TYPE_CHECKING:
@@ -122,12 +122,14 @@ class Limiter:
         budget = self._budgets.at(name, self._clock)
         counts = self._shared is not None or budget.counts_tokens(self._own)
         begun = self._clock.monotonic()
-        grant = await budget.take(
-            self._own,
-            tokens_of(body) if counts else 0,
-            spare=settings.limiter_buffer_ratio,
-            timeout=settings.limiter_timeout,
-        )
+        tokens, answer = (tokens_of(body), answer_at_most(body)) if counts else (0, 0)
+        take = partial(budget.take, self._own, spare=settings.limiter_buffer_ratio, timeout=settings.limiter_timeout)
+        try:
+            grant = await take(tokens + answer)
+        except InvalidArgumentError:
+            if not answer:
+                raise
+            grant = await take(tokens)  # an answer may be shorter than a whole minute's tokens, whatever its limit
         try:
             shared = None if self._shared is None else await self._share(self._shared, name, grant, begun)
         except BaseException:

@@ -18,6 +18,7 @@ from qianfan.dataset.rows import Answered
 from qianfan.errors import (
     ArgumentNotFoundError,
     AuthError,
+    BatchInferenceFailedError,
     EvaluationFailedError,
     InvalidArgumentError,
     MissingCredentialsError,
@@ -169,6 +170,7 @@ class EvaluationManager:
         rows: list[dict[str, Any]] = []
         metrics: dict[str, dict[str, Any]] = {}
         total = len(questions) * len(llms)
+        ordered: list[str] = []
         for number, (name, llm) in enumerate(llms.items()):
             service = llm if isinstance(llm, Service) else llm.service
             if service is not None:
@@ -177,13 +179,27 @@ class EvaluationManager:
                 assert isinstance(llm, Model), "what is no service is a model"
                 # An order of a run is known by its kind, so that a run has one batch inference at most.
                 orders = purchases if len(llms) == 1 else None
-                batch = await llm.abatch_inference(dataset, tell=tell, purchases=orders, **request)
+                if orders is None:
+                    key = f"{await llm.aids()} {await in_thread(_identity, dataset)} {sorted(request)}"
+                    client = llm._platform.client
+                    order = f"batch inference {new_token()}"
+                    lone = lone_purchases(order, client.clock, client.settings.submit_settle_seconds)
+                    orders = self._orders.setdefault(key, lone)
+                    ordered.append(key)
+                try:
+                    batch = await llm.abatch_inference(dataset, tell=tell, purchases=orders, **request)
+                except BatchInferenceFailedError:
+                    for key in ordered[-1:]:
+                        self._orders.pop(key, None)
+                    raise
                 asked = [row for row in batch.records() if isinstance(row, Answered)]
                 answer = _given(asked)
             judging = _Judging(answer, self.local_evaluators, _told(on_progress, number * len(questions), total))
             await judging.all(asked, at_once)
             found, metrics[name] = await judging.result(name)
             rows += found
+        for key in ordered:  # not before all is judged, since the answers were not for free
+            self._orders.pop(key, None)
         return EvaluationResult(result_dataset=ResultDataset(rows), metrics=metrics)
 
     # --- on the platform ------------------------------------------------------------------------------------
@@ -223,7 +239,6 @@ class EvaluationManager:
         reports = [] if waits else await platform.evaluations.report(known.id)
         told = metrics_of(detail, reports, self.qianfan_evaluators)
         answered = await answers(known.id, detail, platform) if download or self.local_evaluators else []
-        self._orders.pop(key, None)
         rows: list[dict[str, Any]] = []
         metrics: dict[str, dict[str, Any]] = {}
         for place, name in enumerate(models):
@@ -235,6 +250,7 @@ class EvaluationManager:
             own = answered[place] if place < len(answered) else []
             found, metrics[name] = await self._with_local(name, own, said, on_progress, at_once)
             rows += found
+        self._orders.pop(key, None)  # not before all is judged, since the answers were not for free
         return EvaluationResult(result_dataset=ResultDataset(rows), metrics=metrics)
 
     async def _with_local(

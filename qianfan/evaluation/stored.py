@@ -10,10 +10,11 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel
 
@@ -43,6 +44,12 @@ def require_all(evaluators: Sequence[Evaluator]) -> None:
             raise InvalidArgumentError(evaluator.why)
 
 
+_SECRET: Final = re.compile(
+    r"(?i)^token$|(^|_)(ak|sk|api_?key|access_?key|secret|password|credentials?|(access|bearer|auth)_token)($|_)"
+)
+"""Names of attributes that hold what must not be written down."""
+
+
 def stored(evaluator: Evaluator) -> dict[str, Any]:
     """An evaluator as JSON values. Raises InvalidArgumentError when it could not be made again from them."""
     if isinstance(evaluator, LostEvaluator):
@@ -52,6 +59,13 @@ def stored(evaluator: Evaluator) -> dict[str, Any]:
     if "<" in kind.__qualname__:
         raise _refused(kind, "its class is inside a function: define it at the top level of a module")
     settings = _settings(evaluator)
+    secret = next((name for name, value in settings.items() if value and _SECRET.search(name)), None)
+    if secret is not None:
+        raise _refused(
+            kind,
+            f"its attribute {secret!r} looks like a key, and what is kept can be read by others: read it from the "
+            "environment where it is used, or keep it in an attribute that begins with '_'",
+        )
     odd = next((name for name, value in settings.items() if not _is_json(value)), None)
     if odd is not None:
         raise _refused(

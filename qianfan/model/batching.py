@@ -20,6 +20,7 @@ from qianfan.errors import BatchInferenceFailedError, InvalidArgumentError
 from qianfan.pipeline import Mark, Purchase, Purchases, Receipt
 from qianfan.resources import BosPath, Platform
 from qianfan.resources.console.consts import BatchInferenceStatus
+from qianfan.resources.llm.options import for_the_model
 from qianfan.resources.purchase import labelled, name_with
 from qianfan.resources.schemas import BatchTask
 from qianfan.resources.waiting import Tell, watch, word
@@ -77,7 +78,7 @@ class Batch:
         folder = settings.bos_folder.strip("/")
         stem = f"{folder}/batch_{_digest(content)}".lstrip("/")
         place = BosPath(bucket, f"{stem}/input/questions.jsonl")
-        return cls(model_id, dict(params), content, place, f"bos:/{bucket}/{stem}/output/")
+        return cls(model_id, for_the_model(params), content, place, f"bos:/{bucket}/{stem}/output/")
 
     @property
     def input_uri(self) -> str:

@@ -326,8 +326,9 @@ class Model:
                 raise InvalidArgumentError(f"model {model_id!r} cannot be compressed (isSupportModelComp is not true)")
             client = self._platform.client
             order = f"compression of {model_id} {new_token()}"
-            purchases = lone_purchases(order, client.clock, client.settings.submit_settle_seconds)
-            self._compressions[key] = purchases
+            lone = lone_purchases(order, client.clock, client.settings.submit_settle_seconds)
+            # Another call may have come as far as this meanwhile; both wait for one order then.
+            purchases = self._compressions.setdefault(key, lone)
 
         def request(mark: Mark) -> dict[str, Any]:
             said = labelled(f"{' '.join(key)} of {model_id}", mark.label, _LONGEST_DESCRIPTION)

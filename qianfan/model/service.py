@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 Inference: TypeAlias = ChatCompletion | Completion | Embedding | Text2Image
 
+_RELEASE_MARGIN = 30.0
 _RESOURCES: dict[ServiceType, type[ChatCompletion | Completion | Embedding | Text2Image]] = {
     ServiceType.Chat: ChatCompletion,
     ServiceType.Completion: Completion,
@@ -73,8 +74,11 @@ class Service:
     ```
     """
 
-    release_patience: float = 60.0
-    """Seconds that giving it back may take at the end of a `with` block, where nothing else cuts it short."""
+    release_patience: float | None = None
+    """Seconds that giving it back may take at the end of a `with` block, where nothing else cuts it short.
+
+    None: as long as an order of unknown fate may take to show up, and half a minute more.
+    """
 
     def __init__(
         self,
@@ -339,6 +343,9 @@ class Service:
             self._is_released, self.endpoint = True, None
             logger.info("gave back %s of service %s", ", ".join(unit.instance_id for unit in released), service_id)
         else:
+            if self._purchases is not None and (await self.astatus()) == ServiceStatus.Stopped:
+                # Ordered by this object, and given back elsewhere.
+                self._is_released, self.endpoint = True, None
             logger.info("service %s has no compute units to give back", service_id)
         return released
 
@@ -384,13 +391,17 @@ class Service:
     async def _leave(self, error: BaseException | None) -> None:
         """Give it back whatever happens: what is not given back goes on costing money."""
         problem: QianfanError | None = None
-        with anyio.move_on_after(self.release_patience, shield=True) as patience:
+        # An order of unknown fate shows up within the settings' time, or it never arrived.
+        seconds = self.release_patience
+        if seconds is None:
+            seconds = self._platform.client.settings.submit_settle_seconds + _RELEASE_MARGIN
+        with anyio.move_on_after(seconds, shield=True) as patience:
             try:
                 await self.arelease()
             except QianfanError as failure:
                 problem = failure
         if patience.cancelled_caught:
-            problem = RequestTimeoutError(f"giving back {self!r} took longer than {self.release_patience:g} s")
+            problem = RequestTimeoutError(f"giving back {self!r} took longer than {seconds:g} s")
         if problem is None:
             return
         logger.error("%r could not be given back and may go on costing money: %s", self, describe(problem))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Annotated, Any
 
 import anyio.lowlevel
-from pydantic import AliasChoices, Field, PrivateAttr
+from pydantic import AfterValidator, AliasChoices, Field, PrivateAttr
 
 from qianfan._sync import in_thread
 from qianfan._transport import Client
@@ -23,6 +23,7 @@ from qianfan.pipeline import Action, Context, Fenced, Mark, Purchase, Receipt
 from qianfan.resources import Platform
 from qianfan.resources.console.consts import DataTemplateType, PeftType, TrainMode
 from qianfan.resources.console.consts import TrainStatus as TaskStatus
+from qianfan.resources.llm.options import for_the_model
 from qianfan.resources.purchase import labelled, name_with
 from qianfan.resources.schemas import Job, Task
 from qianfan.resources.waiting import watch, word
@@ -678,7 +679,7 @@ class BatchInferAction(Action[BatchAnswers]):
     """
 
     dataset: Any
-    params: dict[str, Any] = Field(default_factory=dict)
+    params: Annotated[dict[str, Any], AfterValidator(for_the_model)] = Field(default_factory=dict)
     bucket: str | None = None
 
     async def run(self, model: PublishedModel, ctx: Context) -> BatchAnswers:

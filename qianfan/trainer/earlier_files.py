@@ -191,7 +191,16 @@ class _Reader:
         made = step.inside("init_params")
         self.arguments["deploy_config"] = without_nothing(made.get("deploy_config", dict))
         made.end()
-        self._order("deploy", "service", step.inside("output", optional=True).get("service_id", str, None))
+        service = step.inside("output", optional=True).get("service_id", str, None)
+        begun = (step.get("input", dict, None) or {}).get("model_id") is not None
+        if service is None and begun:
+            # The other SDK's order holds nothing that it could be found by.
+            raise step.error(
+                "output",
+                "names no service, although the deployment may have been ordered: look in the console; if there is a "
+                "service, use Service(id=...), if there is none, remove this step's input",
+            )
+        self._order("deploy", "service", service)
 
     def evaluate(self, step: Fields) -> None:
         step.ignore("init_params", "output")

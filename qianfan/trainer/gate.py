@@ -28,6 +28,17 @@ DeployIf: TypeAlias = str | Mapping[str, str] | Callable[[EvaluationResult], boo
 """`"accuracy >= 0.8"`, `{"accuracy": ">= 0.8"}`, or a function of the result, plain or async."""
 
 
+ANSWERED = "answered"
+"""The share of the rows that were answered and judged, from 0 to 1. A rule that does not name it wants all of them."""
+
+
+def measured(result: EvaluationResult) -> dict[str, Any]:
+    """The metrics that a rule is about."""
+    rows = [*result.result_dataset]
+    good = sum(not row.get("error") for row in rows)
+    return {**({ANSWERED: good / len(rows)} if rows else {}), **result.summary}
+
+
 class GateRule:
     """What a gate decides by.
 
@@ -52,7 +63,11 @@ class _ByMetrics(GateRule):
         self._rule = rule
 
     async def decide(self, result: EvaluationResult) -> bool:
-        return self._rule.holds(result.summary)
+        metrics = measured(result)
+        # A model that failed on most rows may be right on the few that are left.
+        if metrics.get(ANSWERED, 1.0) < 1.0 and ANSWERED not in self.told:
+            return False
+        return self._rule.holds(metrics)
 
 
 class _ByFunction(GateRule):
@@ -67,8 +82,10 @@ class _ByFunction(GateRule):
             answer = await in_user_thread(self._function, result)
             if inspect.isawaitable(answer):
                 answer = await answer
-        if answer is None:
-            raise InvalidArgumentError(f"{self.told} must say True or False, and returned nothing")
+        # Bools of numpy come from comparing its numbers; anything else would be a guess about money.
+        if not isinstance(answer, bool) and type(answer).__name__ not in ("bool", "bool_"):
+            said = "nothing" if answer is None else f"{type(answer).__name__}"
+            raise InvalidArgumentError(f"{self.told} must say True or False, and returned {said}")
         return bool(answer)
 
 
@@ -168,7 +185,7 @@ class GateAction(Action[GateDecision]):
             passed = await self.rule.decide(evaluation.eval_res)
             await ctx.note(passed=passed)  # a function is not asked again, whatever happens from here on
         decision = GateDecision(
-            passed=passed, rule=self.rule.told, metrics=dict(evaluation.eval_res.summary), made_from=evaluation
+            passed=passed, rule=self.rule.told, metrics=measured(evaluation.eval_res), made_from=evaluation
         )
         told = "good enough" if passed else "not good enough"
         ctx.report(f"the model is {told}: {decision.rule} with {decision.metrics}", decision.gate)

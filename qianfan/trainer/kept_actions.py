@@ -110,7 +110,7 @@ def _parameters(action: Action[Any] | BaseAction) -> dict[str, Any]:
         values = {name: value for name, value in values.items() if name not in ("id", "name", "event_handler")}
     odd = next((name for name, value in values.items() if not _is_json(value)), None)
     if odd is not None:
-        raise _refused(kind, f"its {odd!r} is no JSON value, but {values[odd]!r}")
+        raise _refused(kind, f"its {odd!r} is no JSON value, but of type {type(values[odd]).__name__}")
     if not isinstance(action, Action):
         if not _takes(kind, values) and not _takes(kind, {}):
             raise _refused(kind, f"its constructor does not take {', '.join(values) or 'nothing'} as keywords")

@@ -136,3 +136,14 @@ async def test_a_call_by_its_address(ask: Faces) -> None:
     info = await ask(Console, "call", "/wenxinworkshop/dataset/info", params={"datasetId": 111})
     assert info["success"] is True
     assert info["result"]["versionInfo"]["datasetId"] == 111
+
+
+async def test_buying_by_its_address_needs_a_word(ask: Faces, account: Account) -> None:
+    class Console:
+        call, acall = call_action, acall_action
+
+    what = {"model": MODEL, "purchaseCount": 1, "billing": {"paymentTiming": "Postpaid"}}
+    with pytest.raises(InvalidArgumentError, match="confirm=True"):
+        await ask(Console, "call", "/v2/charge", "PurchaseTPMResource", what)
+    bought = await ask(Console, "call", "/v2/charge", "PurchaseTPMResource", what, confirm=True)
+    assert bought["result"]["instanceId"]

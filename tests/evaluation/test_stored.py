@@ -101,3 +101,17 @@ def test_what_an_evaluator_becomes_later_is_not_in_what_was_kept() -> None:
     kept = stored(evaluator)
     evaluator.words.append("more")
     assert kept["settings"] == {"words": ["word", "WORD"]}
+
+
+class Keyed(LocalEvaluator):
+    def __init__(self, api_key: str = "") -> None:
+        self.api_key = api_key
+
+    def evaluate(self, input: Any, reference: Any, output: Any) -> dict[str, Any]:
+        return {}
+
+
+def test_an_evaluator_that_holds_a_key_is_not_kept() -> None:
+    with pytest.raises(InvalidArgumentError, match="'api_key' looks like a key") as refused:
+        stored(Keyed("sk-SECRET"))
+    assert "sk-SECRET" not in str(refused.value)

@@ -267,3 +267,10 @@ async def test_a_dataset_names_who_is_to_answer(face: str, platform: Platform, e
     assert emulator.requests[-1].name == "completions"
     with pytest.raises(InvalidArgumentError, match="nobody is named"):
         await asked()
+
+
+async def test_keys_do_not_come_near_a_body(platform: Platform, emulator: Emulator) -> None:
+    model = await new_model(platform)
+    with pytest.raises(InvalidArgumentError, match="ak, sk: the account is that of the model's client"):
+        await model.abatch_inference(rows(KNOWN), ak="MY-AK", sk="MY-SK")
+    assert emulator.count("CreateBatchInferenceTask") == 0

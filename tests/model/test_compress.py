@@ -210,3 +210,17 @@ async def test_a_cancelled_order_is_known_all_the_same(emulator: Emulator, clock
     assert scope.cancelled_caught
     assert (await model.acompress("Sparsity")).id in emulator.models
     assert emulator.count("CreateModelCompTask") == 1
+
+
+async def test_two_at_once_wait_for_one_order(platform: Platform, emulator: Emulator) -> None:
+    model = await new_model(platform)
+    made: list[str | None] = []
+
+    async def order() -> None:
+        made.append((await model.acompress("Sparsity")).id)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(order)
+        group.start_soon(order)
+    assert emulator.count("CreateModelCompTask") == 1
+    assert len(set(made)) == 1

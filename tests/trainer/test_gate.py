@@ -16,10 +16,12 @@ from qianfan.config import default_settings
 from qianfan.dataset import Dataset
 from qianfan.emulator import Emulator
 from qianfan.errors import APIError, InvalidArgumentError, PipelineChanged
-from qianfan.evaluation import LocalEvaluator, QianfanManualEvaluator, QianfanRuleEvaluator
+from qianfan.evaluation import EvaluationResult, LocalEvaluator, QianfanManualEvaluator, QianfanRuleEvaluator
+from qianfan.evaluation.result import ResultDataset
 from qianfan.pipeline import Event
 from qianfan.trainer import DeployConfig, EvaluateAction, GateAction, LLMFinetune
 from qianfan.trainer.consts import ServiceStatus, TrainStatus
+from qianfan.trainer.gate import gate_rule_of
 from tests.crashes.world import World
 from tests.evaluation.judges import Length
 from tests.support.emulated import MODEL
@@ -82,7 +84,8 @@ async def test_a_good_model_is_deployed(face: str, deploy_if: Any, emulator: Emu
     assert trainer.status is ServiceStatus.Deployed
     result = trainer.result[0]
     assert result["gate"]["passed"] is True
-    assert result["gate"]["metrics"] == trainer.get_evaluate_result().summary == result["eval_res"].summary
+    assert result["eval_res"].summary == trainer.get_evaluate_result().summary
+    assert result["gate"]["metrics"] == {"answered": 1.0, **result["eval_res"].summary}
     assert result["service_id"] in emulator.services
     assert {"datasets", "task_id", "model_id", "model", "eval_res", "gate", "service"} <= result.keys()
     assert result["eval_res"].result_dataset["input"] == ["a", "b"]
@@ -394,3 +397,20 @@ def test_what_cannot_work_is_refused_when_the_trainer_is_made() -> None:
         given: dict[str, Any] = {"deploy_config": CHAT, "eval_dataset": 111, "evaluators": [Length()]}
         with pytest.raises(InvalidArgumentError, match=says):
             LLMFinetune(MODEL, 111, **{**given, "deploy_if": "length > 0", **settings})
+
+
+@pytest.mark.parametrize(
+    ("rule", "passes"),
+    [("accuracy >= 0.8", False), ("accuracy >= 0.8 and answered >= 0.5", True), ("answered > 0.9", False)],
+)
+async def test_rows_without_an_answer_count(rule: str, passes: bool) -> None:
+    """A model that failed on many rows may be right on the few that are left."""
+    rows = ResultDataset([{"output": "good"}, {"output": "good"}, {"error": "no answer"}])
+    result = EvaluationResult(result_dataset=rows, metrics={"model": {"accuracy": 1.0}})
+    assert await gate_rule_of(rule).decide(result) is passes
+
+
+@pytest.mark.parametrize("said", ["no", 0, 1, [True], None])
+async def test_only_true_and_false_decide_about_money(said: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="must say True or False"):
+        await gate_rule_of(lambda result: said).decide(EvaluationResult(result_dataset=ResultDataset([]), metrics={}))

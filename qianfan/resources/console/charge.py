@@ -110,8 +110,8 @@ class Charges(Resource):
         """
         if (time_unit is None) != (time is None):
             raise InvalidArgumentError("the unit and the number of an automatic renewal belong together: both or none")
-        if time is not None:
-            _require(confirm, f"the renewal of {instance_id!r} for {time} {time_unit} each time it runs out")
+        length = "its usual time" if time is None else f"{time} {time_unit}"
+        _require(confirm, f"the renewal of {instance_id!r} for {length} each time it runs out")
         body = {
             "instanceId": instance_id,
             "instanceType": instance_type,

@@ -137,10 +137,12 @@ def blocking(
 
     do: the blocking form of `ado`. A stream is opened by whoever begins to read it, not before.
     """
-    if not common.get("stream"):
-        return BatchRequestFuture(tasks_of(ado, calls, worker_num, common), worker_num)
 
     async def begin(call: Mapping[str, Any]) -> Any:
         return do(**{**common, **call})
 
-    return BatchRequestFuture([partial(begin, call) for call in calls], worker_num)
+    asked = tasks_of(ado, calls, worker_num, common)
+    for place, call in enumerate(calls):
+        if {**common, **call}.get("stream"):
+            asked[place] = partial(begin, call)
+    return BatchRequestFuture(asked, worker_num)

@@ -57,6 +57,19 @@ def split(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return options, {name: value for name, value in given.items() if name not in _OPTIONS}
 
 
+def for_the_model(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What of some keywords is for the model, where it is not asked in a call of its own.
+
+    Raises InvalidArgumentError for credentials, which must not come near a body; how to send a call is left out.
+    """
+    options, rest = split(given)
+    if keys := sorted(name for name in options if name in _CREDENTIALS and options[name] is not None):
+        raise InvalidArgumentError(
+            f"{', '.join(keys)}: the account is that of the model's client; make the model with client=..."
+        )
+    return rest
+
+
 def over(usual: Options, given: Options) -> dict[str, Any]:
     """The options of an object with those of one call on top. Credentials replace each other as a whole."""
     as_whom = {name for name in given if name in _CREDENTIALS and given[name] is not None}
