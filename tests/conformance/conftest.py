@@ -15,7 +15,7 @@ if find_spec("schemathesis"):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("conformance")
-    group.addoption("--max-examples", type=int, default=60, help="requests that are made up for each operation")
+    group.addoption("--max-examples", type=int, default=40, help="requests that are made up for each operation")
     group.addoption("--requests-seed", type=int, default=1, help="each number makes up other requests")
 
 

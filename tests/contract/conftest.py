@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
@@ -77,3 +78,20 @@ def _endpoint(recorded: Recorded) -> str:
         kind, _, name = recorded.path.removeprefix(MODELS_V1 + "/").partition("/")
         return f"/{kind}/{name}" if kind in ("tokenizer", "erniebot") else f"/{kind}"
     return recorded.path
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The blocking face has an event loop of its own, so the one around it makes no difference."""
+    twice = {item for item in items if _is_here(item) and _values(item) >= {"blocking", "trio"}}
+    if twice:
+        items[:] = [item for item in items if item not in twice]
+        config.hook.pytest_deselected(items=[*twice])
+
+
+def _is_here(item: pytest.Item) -> bool:
+    return item.path.parent == Path(__file__).parent
+
+
+def _values(item: pytest.Item) -> set[object]:
+    call = getattr(item, "callspec", None)
+    return {value for value in call.params.values() if isinstance(value, str)} if call is not None else set()
