@@ -233,7 +233,7 @@ class Budgets:
 
     def after_fork(self) -> None:
         """A forked child begins anew: those who wait in the parent do not wait here."""
-        self.__init__()  # type: ignore[misc]
+        self.__init__()  # type: ignore[misc]  # starting over is what a forked child needs
 
 
 SHARED_BUDGETS: Final = Budgets()

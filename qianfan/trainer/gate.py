@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from importlib import import_module
 from typing import Any, TypeAlias
@@ -39,7 +40,7 @@ def measured(result: EvaluationResult) -> dict[str, Any]:
     return {**({ANSWERED: good / len(rows)} if rows else {}), **result.summary}
 
 
-class GateRule:
+class GateRule(ABC):
     """What a gate decides by.
 
     kept: what makes it again in another process, as JSON values. told: what people are told it is.
@@ -49,12 +50,13 @@ class GateRule:
         self.kept = kept
         self.told = told
 
+    @abstractmethod
     async def decide(self, result: EvaluationResult) -> bool:
         """Whether the model is good enough."""
-        raise NotImplementedError
 
     def check(self) -> None:
         """Raise InvalidArgumentError when it could not decide."""
+        return  # most can
 
 
 class _ByMetrics(GateRule):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 from datetime import datetime
 from pathlib import Path
 
-import anyio
 import pytest
 
+from qianfan._bell import Bell
 from qianfan._clock import SYSTEM_CLOCK
 from qianfan.emulator import Emulator
 from qianfan.emulator.marking import Referee, Rules, effect
@@ -25,7 +26,8 @@ class Held:
 
     def __init__(self) -> None:
         self.passed = 0.0
-        self.is_held = True
+        self._guard = threading.Lock()
+        self._bells: list[Bell] | None = []
 
     def monotonic(self) -> float:
         return self.passed
@@ -34,8 +36,18 @@ class Held:
         return SYSTEM_CLOCK.wall()
 
     async def sleep(self, seconds: float) -> None:
-        while self.is_held:  # noqa: ASYNC110  # another thread lets it go
-            await anyio.sleep(0.001)
+        bell = Bell()
+        with self._guard:
+            if self._bells is None:
+                return
+            self._bells.append(bell)
+        await bell.wait()
+
+    def let_go(self) -> None:
+        with self._guard:
+            bells, self._bells = self._bells or [], None
+        for bell in bells:
+            bell.ring()
 
 
 async def ordered(clock: Held, name: str = "a_job") -> tuple[str, str]:
@@ -70,7 +82,7 @@ async def test_other_calls_are_answered_meanwhile() -> None:
         ids = await ordered(clock)
         assert await states(*ids) == ("Doing", "Running")
         assert (await Platform().data.info(111)).entity_count > 0
-        clock.is_held = False
+        clock.let_go()
         for id in ids:
             await emulator._account.inquiries.until_over(id)
         assert await states(*ids) == ("Done", "Done")
@@ -80,7 +92,7 @@ async def test_what_was_cut_off_begins_again(tmp_path: Path) -> None:
     clock = Held()
     with Emulator(pace=10, engine="scripted", clock=clock, data_dir=tmp_path):
         ids = await ordered(clock)
-    clock.is_held = False
+    clock.let_go()
     with Emulator(pace=10, engine="scripted", clock=clock, data_dir=tmp_path) as emulator:
         clock.passed += 1000
         for id in ids:

@@ -91,7 +91,10 @@ _SCHEMAS = st.recursive(
 
 @given(_SCHEMAS, st.text(max_size=20))
 def test_any_schema_gets_a_value(schema: dict[str, Any], text: str) -> None:
-    json.dumps(instance(schema, text))
+    value = instance(schema, text)
+    assert json.loads(json.dumps(value)) == value
+    kinds = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "null": type(None), "array": list}
+    assert isinstance(value, kinds.get(schema.get("type", ""), dict))
 
 
 @pytest.mark.parametrize(

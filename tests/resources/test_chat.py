@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from qianfan.errors import APIError, InvalidArgumentError, RequestError
 from qianfan.resources import ChatCompletion, Completion, QfMessages
 from qianfan.resources.llm import functions
+from qianfan.resources.llm.continuing import MOST_PARTS
 from qianfan.resources.llm.conversation import shortened
 from qianfan.resources.llm.presets import ModelInfo
 from tests.resources.asking import ask, faces
@@ -107,6 +108,20 @@ async def test_the_rest_of_a_cut_answer_is_asked_for(face: str) -> None:
     more = [{"role": "assistant", "content": "one "}, {"role": "user", "content": "继续"}]
     assert wire.bodies[1] == {"messages": [*HI, *more]}
     assert len(wire.bodies[2]["messages"]) == 5
+
+
+@faces
+async def test_an_answer_that_never_ends_is_not_paid_for_without_end(face: str) -> None:
+    wire = Prepared(*[v1("on ", is_truncated=True)] * (MOST_PARTS + 1))
+    answer = await ask(face, ChatCompletion(client=client_of(wire)), "do", HI, auto_concat_truncate=True)
+    assert (answer.text, answer["is_truncated"]) == ("on " * MOST_PARTS, True)
+    assert len(wire.seen) == MOST_PARTS
+    cut = events(piece("on ", True, is_truncated=True, finish_reason="length"))
+    wire = Prepared(*[cut] * (MOST_PARTS + 1))
+    chat = ChatCompletion(client=client_of(wire))
+    pieces = await ask(face, chat, "do", HI, stream=True, auto_concat_truncate=True)
+    assert len(wire.seen) == len(pieces) == MOST_PARTS
+    assert (pieces[-1]["is_end"], pieces[-1]["is_truncated"]) == (True, True)
 
 
 @faces

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -240,8 +239,12 @@ places = st.sampled_from(
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_spoilt_file_of_the_earlier_kind_is_read_or_refused(at: str, value: Any, tmp_path: Path) -> None:
     path = earlier.write(tmp_path, spoilt(earlier.pipeline(), at, value))
-    with contextlib.suppress(TrainerFileError):
-        Trainer.load(file=path)
+    outcome: Trainer | TrainerFileError
+    try:
+        outcome = Trainer.load(file=path)
+    except TrainerFileError as refused:
+        outcome = refused
+    assert outcome.file == str(path) if isinstance(outcome, TrainerFileError) else outcome.info()["status"]
 
 
 # --- the earlier SDK ----------------------------------------------------------------------------------------------

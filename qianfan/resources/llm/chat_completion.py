@@ -226,7 +226,8 @@ class ChatCompletion(Streaming):
         if asked.body.get("stream"):
             raise InvalidArgumentError("ChatCompletion answers all at once here; leave out stream=True")
         responses = [await self._ask(asked)]
-        while manner.get("auto_concat_truncate") and responses[-1].text and continuing.is_truncated(responses[-1]):
+        most = continuing.MOST_PARTS if manner.get("auto_concat_truncate") else 1
+        while len(responses) < most and responses[-1].text and continuing.is_truncated(responses[-1]):
             asked = continuing.asking_on(asked, responses[-1].text, _prompt(manner))
             responses.append(await self._ask(asked))
         return continuing.joined(responses)

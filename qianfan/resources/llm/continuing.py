@@ -11,6 +11,8 @@ from qianfan.resources.llm.base import Asked
 from qianfan.resources.messages import QfResponse
 
 CONTINUE = "继续"
+MOST_PARTS = 32
+"""Parts of one answer that are asked for at most: each is billed, and a model may never come to an end."""
 
 
 def is_truncated(response: QfResponse) -> bool:
@@ -56,7 +58,7 @@ async def listened_on(
     asked: Asked, prompt: str, listen: Callable[[Asked], AsyncGenerator[QfResponse, None]]
 ) -> AsyncGenerator[QfResponse, None]:
     """The pieces of an answer and of its continuations as those of one: only its last piece is an end."""
-    number = 0
+    number = parts = 0
     while True:
         said, cut = "", False
         async with aclosing(listen(asked)) as pieces:
@@ -64,9 +66,10 @@ async def listened_on(
                 said += piece.text
                 ends_cut = is_truncated(piece) and bool(said)
                 cut = cut or ends_cut  # a piece with the usage alone may follow
-                yield _within(piece, number, goes_on=ends_cut)
+                yield _within(piece, number, goes_on=ends_cut and parts + 1 < MOST_PARTS)
                 number += 1
-        if not cut:
+        parts += 1
+        if not cut or parts == MOST_PARTS:
             return
         asked = asking_on(asked, said, prompt)
 
