@@ -11,7 +11,7 @@ from qianfan._types import JSON
 from qianfan.emulator.account import Account
 from qianfan.emulator.augmenting import MARK, TEMPLATES_WITH_SEEDS, augment
 from qianfan.emulator.calls import Call, Handler, beijing_time
-from qianfan.emulator.checks import Body, found
+from qianfan.emulator.checks import Body, distinct, found
 from qianfan.emulator.handlers.filling import (
     AUGMENTATION_STATES,
     Make,
@@ -104,10 +104,8 @@ def list_tasks(call: Call) -> JSON:
 def delete(call: Call) -> JSON:
     """`/enhance/delete`: forgets tasks, and gives up those that are under way."""
     account = call.account
-    for task in [_task(account, key, "taskIds") for key in call.body.get("taskIds")]:
-        # The same id may be given twice.
-        if account.augmentations.get(task.id) is not None:
-            account.augmentations.remove(task)
+    for task in distinct([_task(account, key, "taskIds") for key in call.body.get("taskIds")]):
+        account.augmentations.remove(task)
     account.touch()
     return True
 

@@ -7,7 +7,7 @@ from collections import Counter
 from qianfan._types import JSON
 from qianfan.emulator.account import Account
 from qianfan.emulator.calls import Call, Handler, beijing_time
-from qianfan.emulator.checks import found
+from qianfan.emulator.checks import distinct, found
 from qianfan.emulator.cleaning import Order, clean, order_of
 from qianfan.emulator.handlers.filling import (
     ETL_STATES,
@@ -110,10 +110,8 @@ def list_tasks(call: Call) -> JSON:
 def delete(call: Call) -> JSON:
     """`/etl/delete`: forgets tasks, and gives up those that are under way."""
     account = call.account
-    for task in [_task(account, key, "etlIds") for key in call.body.get("etlIds")]:
-        # The same id may be given twice.
-        if account.cleanings.get(task.id) is not None:
-            account.cleanings.remove(task)
+    for task in distinct([_task(account, key, "etlIds") for key in call.body.get("etlIds")]):
+        account.cleanings.remove(task)
     account.touch()
     return True
 
