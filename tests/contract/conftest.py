@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
@@ -22,11 +23,16 @@ CONSOLE_V1 = "/wenxinworkshop"
 MODELS_V1 = "/rpc/2.0/ai_custom/v1/wenxinworkshop"
 
 
+_numbers = itertools.count(1)
+
+
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
     """An emulator on a socket that checks signatures; the process-wide settings point at it."""
     options = engine_options("scripted")
-    with running(access_key="ALTAKtest", secret_key="secret-of-tests", options=options) as served:
+    # A port may be that of an earlier test, whose tokens the process still holds for the same address and account.
+    access_key = f"ALTAKtest{next(_numbers)}"
+    with running(access_key=access_key, secret_key="secret-of-tests", options=options) as served:
         for name, value in served.settings.items():
             monkeypatch.setenv(f"QIANFAN_{name}", str(value))
         yield served
