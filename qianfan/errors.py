@@ -16,7 +16,11 @@ QianfanError
 │   ├── UnknownArgumentError      a keyword that does not exist; also a TypeError
 │   ├── ConfigurationError        a setting has a wrong value or no value
 │   │   └── MissingCredentialsError
+│   ├── DataFileError             a data file cannot be read or written
+│   │   ├── DataFileChangedError  it changed while it was being read
+│   │   └── UnsafeArchiveError    an archive that leads out of its folder, or unpacks to far too much
 │   ├── ValidationError           rows or hyper-parameters break the platform's rules; all problems listed
+│   │   └── UnclearFormatError    rows could be of several formats, and nobody said which
 │   ├── TrainerFileError          a file holds no trainer or pipeline that this version can read
 │   └── PipelineError             a graph of actions that cannot run
 │       └── PipelineChanged       a run is gone on with by other actions or parameters than it began with
@@ -210,6 +214,31 @@ class ValidationError(InvalidArgumentError):
         self.problems = tuple(problems)
         lines = [message, *(f"  - {problem}" for problem in self.problems)]
         super().__init__("\n".join(lines))
+
+
+class UnclearFormatError(ValidationError):
+    """Rows could be of several formats. candidates: their names; one of them as `format=` settles it."""
+
+    def __init__(self, message: str, problems: Sequence[str] = (), *, candidates: Sequence[str] = ()) -> None:
+        super().__init__(message, problems)
+        self.candidates = tuple(candidates)
+
+
+class DataFileError(InvalidArgumentError):
+    """A data file cannot be read or written. path: which; line: where in it, counted from 1, if that is known."""
+
+    def __init__(self, message: str, *, path: str = "", line: int | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+        self.line = line
+
+
+class DataFileChangedError(DataFileError):
+    """A data file changed while it was being read, so that nobody can say what was in it."""
+
+
+class UnsafeArchiveError(DataFileError):
+    """An archive that is not unpacked: it leads out of its folder, holds links, or unpacks to far too much."""
 
 
 class TrainerFileError(InvalidArgumentError):
