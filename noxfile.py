@@ -43,7 +43,7 @@ def quickstart(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Everything on this Python: style, types, tests, and the code in README and docs."""
-    install(session, "test", "lint")
+    install(session, "test", "frames", "lint")
     check_style(session)
     check_types(session)
     session.run("pytest", *SIDE_BY_SIDE, *session.posargs)
@@ -54,7 +54,7 @@ def on_one_python(version: str) -> None:
 
     @nox.session(name=f"tests-{version}", python=version)
     def tests_on(session: nox.Session) -> None:
-        install(session, "test")
+        install(session, "test", "frames")
         session.run("pytest", *SIDE_BY_SIDE, *session.posargs)
 
     @nox.session(name=f"core-{version}", python=version)
