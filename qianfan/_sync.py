@@ -445,6 +445,15 @@ async def in_thread(function: Callable[..., T], *args: Any) -> T:
     return await anyio.to_thread.run_sync(function, *args, abandon_on_cancel=True)
 
 
+def stop_if_cancelled() -> None:
+    """End long work in a worker thread whose caller was cancelled, so that it is not left behind to go on.
+
+    Raises the cancellation. Elsewhere than in such a thread nobody can cancel, and nothing happens.
+    """
+    with suppress(RuntimeError):
+        anyio.from_thread.check_cancelled()
+
+
 _user_threads: RunVar[anyio.CapacityLimiter] = RunVar("qianfan_user_threads")
 _MOST_USER_THREADS = 256
 

@@ -21,6 +21,7 @@ QianfanError
 │   │   └── UnsafeArchiveError    an archive that leads out of its folder, or unpacks to far too much
 │   ├── ValidationError           rows or hyper-parameters break the platform's rules; all problems listed
 │   │   └── UnclearFormatError    rows could be of several formats, and nobody said which
+│   ├── RowFunctionError          a function that was given for rows failed, or made something that is no row
 │   ├── TrainerFileError          a file holds no trainer or pipeline that this version can read
 │   └── PipelineError             a graph of actions that cannot run
 │       └── PipelineChanged       a run is gone on with by other actions or parameters than it began with
@@ -59,7 +60,7 @@ headers, tokens or keys. Facts are attributes, so nobody has to parse a message.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 
 class QianfanError(Exception):
@@ -241,6 +242,19 @@ class UnsafeArchiveError(DataFileError):
     """An archive that is not unpacked: it leads out of its folder, holds links, or unpacks to far too much."""
 
 
+class RowFunctionError(InvalidArgumentError):
+    """A function that was given for rows failed at one of them, or made something that is no row.
+
+    source: where the row comes from. line: its line there, or its number, counted from 1. What the function raised is
+    the cause.
+    """
+
+    def __init__(self, message: str, *, source: str = "", line: int | None = None) -> None:
+        super().__init__(message)
+        self.source = source
+        self.line = line
+
+
 class TrainerFileError(InvalidArgumentError):
     """A file holds no trainer or pipeline that this version can read. file: its path. place: where in it, or empty."""
 
@@ -347,15 +361,45 @@ class ServiceDeployFailedError(InternalError):
         super().__init__(message)
 
 
+class RefusedRow(Protocol):
+    """What the platform does not take: a row in a file of the user's, as the problems of a check are told.
+
+    line, column: from 1; the column is 0 where only rows are numbered. file: which one of a folder or an archive, empty
+    for a single file. reason: in the platform's own words.
+    """
+
+    @property
+    def line(self) -> int: ...
+    @property
+    def column(self) -> int: ...
+    @property
+    def file(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def found(self) -> str: ...
+
+
 class DatasetImportError(InternalError):
-    """The platform could not import the data. `detail` holds its error report, line by line, when it gave one."""
+    """The platform could not import the data. `detail` holds its error report, line by line, when it gave one.
+
+    problems: which rows the report is about, with their places in what was uploaded from here; empty when the data
+    came from elsewhere.
+    """
 
     def __init__(
-        self, message: str, *, dataset_id: str | None = None, code: int | str | None = None, detail: Sequence[str] = ()
+        self,
+        message: str,
+        *,
+        dataset_id: str | None = None,
+        code: int | str | None = None,
+        detail: Sequence[str] = (),
+        problems: Sequence[RefusedRow] = (),
     ) -> None:
         self.dataset_id = dataset_id
         self.code = code
         self.detail = tuple(detail)
+        self.problems = tuple(problems)
         super().__init__("\n".join([message, *(f"  - {line}" for line in self.detail)]))
 
 

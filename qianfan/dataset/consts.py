@@ -6,6 +6,7 @@ from enum import Enum
 
 from qianfan.resources.console.consts import (
     DataExportDestinationType,
+    DataFormat,
     DataProjectType,
     DataSetType,
     DataSourceType,
@@ -15,6 +16,7 @@ from qianfan.resources.console.consts import (
 
 __all__ = [
     "DataExportDestinationType",
+    "DataFormat",
     "DataProjectType",
     "DataSetType",
     "DataSourceType",
@@ -25,8 +27,19 @@ __all__ = [
 
 
 class FormatType(str, Enum):
-    """How a file holds its rows: one JSON value a line, one JSON array, or one text a line."""
+    """How a file holds its rows.
+
+    Json: one array. Jsonl: one JSON value a line. Csv, Tsv: a table with a header, all cells texts. Text: one text a
+    line. Parquet, Arrow (IPC, also called Feather): a table by columns. Excel: the sheet of a workbook. Text2Image: a
+    folder or zip of images, each with a JSON file of the same stem.
+    """
 
     Jsonl = "jsonl"
     Json = "json"
+    Csv = "csv"
+    Tsv = "tsv"
     Text = "txt"
+    Parquet = "parquet"
+    Arrow = "arrow"
+    Excel = "xlsx"
+    Text2Image = "text2image"

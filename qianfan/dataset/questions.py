@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from qianfan.dataset.dataset import Dataset
-from qianfan.dataset.rows import Answered, Conversation, Preference, PreferenceTurn, Query, Row, Turn
+from qianfan.dataset.rows import Answered, Columns, Conversation, Preference, PreferenceTurn, Query, Row, Turn
 from qianfan.errors import InvalidArgumentError
 from qianfan.resources.console.consts import ServiceType
 
@@ -48,13 +48,32 @@ class Question:
 def questions_of(dataset: Dataset) -> list[Question]:
     """The last question of every row. Blocking; reads all rows.
 
+    Of a table, the question is in the columns that `dataset.input_columns` names, one below the other, and the answer
+    in `dataset.reference_column`.
+
     Raises ValidationError for rows that cannot be read, InvalidArgumentError for rows that ask nothing, and where
     there are none.
     """
-    questions = [_question(row, number, dataset.name) for number, row in enumerate(dataset.records(), start=1)]
+    questions = [
+        _in_columns(row, dataset, number) if isinstance(row, Columns) else _question(row, number, dataset.name)
+        for number, row in enumerate(dataset.records(), start=1)
+    ]
     if not questions:
         raise InvalidArgumentError(f"{dataset.name} has no rows to evaluate with")
     return questions
+
+
+def _in_columns(row: Columns, dataset: Dataset, number: int) -> Question:
+    if not dataset.input_columns:
+        found = ", ".join(map(repr, row.values))
+        raise InvalidArgumentError(f"{dataset.name} has columns; say with input_columns which ask: {found}")
+    parts = [row.values.get(name) for name in dataset.input_columns]
+    for name, part in zip(dataset.input_columns, parts, strict=True):
+        if part is None or str(part).strip() == "":
+            raise InvalidArgumentError(f"{dataset.name}: row {number} has nothing in column {name!r}")
+    reference = row.values.get(dataset.reference_column) if dataset.reference_column else None
+    asked = "\n".join(map(str, parts))
+    return Question([_said("user", asked)], "" if reference is None else str(reference))
 
 
 def _question(row: Row, number: int, name: str) -> Question:
@@ -69,7 +88,8 @@ def _question(row: Row, number: int, name: str) -> Question:
     if isinstance(row, Preference):
         turns = [(turn.user, turn.assistant) for turn in row.turns[:-1]]
         return _last_of([*turns, (row.turns[-1].user, row.turns[-1].chosen)], _system(row.turns), number, name)
-    raise InvalidArgumentError(f"{name}: row {number} is a text, which asks nothing; evaluate with conversations")
+    kind = type(row).__name__.lower()
+    raise InvalidArgumentError(f"{name}: row {number} is a {kind}, which asks nothing; evaluate with conversations")
 
 
 def _last_of(turns: Sequence[tuple[str, str | None]], system: str | None, number: int, name: str) -> Question:

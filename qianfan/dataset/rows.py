@@ -1,15 +1,17 @@
 """Rows as typed records, and their form on the platform.
 
-A row is a conversation, a preference or a text; what a line of the platform's files holds is made by `to_json`.
+What a line of the platform's files holds is made by `to_json`. The kind of dataset that a row belongs to has two names
+on the platform: `template_type`, the older, and `data_format`, which also tells pairs of answers from judged ones. Both
+are None for rows that no dataset on the platform has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from qianfan.dataset.consts import DataTemplateType
+from qianfan.dataset.consts import DataFormat, DataTemplateType
 
 JsonRow: TypeAlias = Any
 """A row in the platform's form: a list of turns, an object with a prompt, or a text."""
@@ -71,6 +73,12 @@ class Conversation:
             return DataTemplateType.SortedConversation
         return DataTemplateType.NonSortedConversation
 
+    @property
+    def data_format(self) -> DataFormat:
+        """The kind of dataset the row belongs to, in newer words."""
+        is_ranked = self.template_type is DataTemplateType.SortedConversation
+        return DataFormat.PromptSortedResponses if is_ranked else DataFormat.PromptResponse
+
     def to_json(self) -> JsonRow:
         """The row in the platform's form."""
         return [turn.to_json() for turn in self.turns]
@@ -78,10 +86,23 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """A conversation whose last answer comes in a better and a worse form."""
+    """A conversation whose last answer comes in a better and a worse form, or in one form that is judged good or bad.
+
+    The first kind trains DPO, the second KTO; a dataset has one of them.
+    """
 
     turns: tuple[PreferenceTurn, ...]
     template_type = DataTemplateType.PromptChosenRejected
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether there are both answers."""
+        return self.turns[-1].chosen is not None and self.turns[-1].rejected is not None
+
+    @property
+    def data_format(self) -> DataFormat:
+        """The kind of dataset the row belongs to, in newer words."""
+        return DataFormat.DPOPromptChosenRejected if self.is_pair else DataFormat.KTOPromptChosenRejected
 
     def to_json(self) -> JsonRow:
         """The row in the platform's form."""
@@ -94,6 +115,7 @@ class Query:
 
     prompt: str
     template_type = DataTemplateType.QuerySet
+    data_format = DataFormat.Prompt
 
     def to_json(self) -> JsonRow:
         """The row in the platform's form."""
@@ -106,10 +128,28 @@ class Text:
 
     text: str
     template_type = DataTemplateType.GenericText
+    data_format = DataFormat.Text
 
     def to_json(self) -> JsonRow:
         """The row in the platform's form."""
         return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image with the words that describe it.
+
+    image: the path of its file, or its name in an archive.
+    """
+
+    image: str
+    prompt: str
+    template_type = DataTemplateType.Text2Image
+    data_format = DataFormat.PromptImage
+
+    def to_json(self) -> JsonRow:
+        """The row as an object; on the platform it is a pair of files."""
+        return {"image": self.image, "prompt": self.prompt}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +165,7 @@ class Answered:
     reference: str = ""
     error: str = ""
     template_type = None
+    data_format = None
 
     def to_json(self) -> JsonRow:
         """The row as an object."""
@@ -133,7 +174,20 @@ class Answered:
         return {**row, "error": self.error} if self.error else row
 
 
-Row: TypeAlias = Conversation | Preference | Query | Text | Answered
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """A row of a table, whose columns mean nothing here. No kind of dataset on the platform has such rows."""
+
+    values: Mapping[str, Any]
+    template_type = None
+    data_format = None
+
+    def to_json(self) -> JsonRow:
+        """The row as an object."""
+        return dict(self.values)
+
+
+Row: TypeAlias = Conversation | Preference | Query | Text | Picture | Answered | Columns
 
 
 def conversation(pairs: Sequence[tuple[str, str]], system: str | None = None) -> Conversation:

@@ -7,7 +7,7 @@ import string
 import unicodedata
 from typing import Final
 
-_CHINESE: Final = re.compile("[\u4e00-\u9fff]")
+_CHINESE: Final = re.compile("[\u4e00-\u9fff]+")
 _FOR_A_CHARACTER: Final = 0.625
 _FOR_A_WORD: Final = 1.0
 _BLANK: Final = ord(" ")
@@ -18,8 +18,11 @@ def estimate_tokens(text: str) -> int:
 
     The platform's own count differs; see `Tokenizer.count_tokens` with `mode="remote"`.
     """
-    words = sum(1 for word in _CHINESE.sub(" ", text).translate(_blanks).split(" ") if word)
-    return int(_FOR_A_CHARACTER * len(_CHINESE.findall(text)) + _FOR_A_WORD * words)
+    # By runs of characters, each of which leaves one blank behind: ten times as fast as one by one.
+    rest, runs = _CHINESE.subn(" ", text)
+    characters = len(text) - len(rest) + runs
+    words = sum(1 for word in rest.translate(_blanks).split(" ") if word)
+    return int(_FOR_A_CHARACTER * characters + _FOR_A_WORD * words)
 
 
 class _Blanks(dict[int, int]):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zipfile
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qianfan.dataset.consts import FormatType
-from qianfan.dataset.reading import LineIndex, file_format_of, offset_of, read_rows
+from qianfan.dataset.reading import LineIndex, file_format_of, offset_of, open_content, read_rows
+from qianfan.dataset.reading.bundles import files_in
+from qianfan.dataset.reading.cells import NoJson, plain
 from qianfan.dataset.shapes import Flaw
-from qianfan.errors import InvalidArgumentError
+from qianfan.errors import DataFileChangedError, DataFileError, InvalidArgumentError, UnsafeArchiveError
 
 
 def rows_of(path: Path, content: bytes | str):
@@ -77,10 +81,32 @@ def test_a_broken_array_has_a_place(tmp_path, content, place, reason):
     assert broken.problem.reason == reason
 
 
-@given(st.lists(st.integers() | st.text(max_size=3) | st.lists(st.none()), max_size=6), st.sampled_from([None, 2]))
+texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=3)
+
+
+@given(st.lists(st.integers() | texts | st.lists(st.none()), max_size=6), st.sampled_from([None, 2]))
 def test_an_array_holds_what_the_json_module_finds(tmp_path_factory, values, indent):
     path = tmp_path_factory.mktemp("array") / "a.json"
     assert [row.value for row in rows_of(path, json.dumps(values, indent=indent))] == values
+
+
+nested = st.recursive(
+    st.booleans() | texts,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(texts, inner, max_size=2),
+    max_leaves=6,
+)
+
+
+@given(st.lists(nested, max_size=12), st.sampled_from([",", ", ", ",\n", "\n  ,\n\t"]))
+def test_the_elements_of_an_array_are_told_apart_however_they_are_parted(tmp_path_factory, values, between):
+    path = tmp_path_factory.mktemp("array") / "a.json"
+    elements = [json.dumps(value, ensure_ascii=False, separators=(",", ":")) for value in values]
+    rows = rows_of(path, "[" + between.join(elements) + "]")
+    assert [(row.text, row.value) for row in rows] == list(zip(elements, values, strict=True))
+    lines = path.read_text(encoding="utf-8").split("\n")
+    assert all(lines[row.line - 1][row.column - 1 :].startswith(row.text) for row in rows)
+    content = open_content(path).content
+    assert [content.row(position) for position in range(len(content))] == rows
 
 
 def test_plain_text_has_one_row_a_line(tmp_path):
@@ -98,8 +124,8 @@ def test_every_row_can_be_read_alone(tmp_path):
 
 def test_the_end_of_a_name_tells_the_file_format():
     assert file_format_of(Path("a.JSONL")) is FormatType.Jsonl
-    with pytest.raises(InvalidArgumentError, match=r"a\.xlsx: cannot tell the file format from '\.xlsx'"):
-        file_format_of(Path("a.xlsx"))
+    with pytest.raises(InvalidArgumentError, match=r"a\.docx: cannot tell the file format from '\.docx'"):
+        file_format_of(Path("a.docx"))
 
 
 TEXT = '{"a": [1, {"b": "x"}], "a\\"c": 2, "d": {}}'
@@ -140,3 +166,126 @@ def test_every_path_leads_to_its_value(value, data, indent):
         inner = inner[step]
     text = json.dumps(value, indent=indent)
     assert json.JSONDecoder().raw_decode(text, offset_of(text, tuple(path)))[0] == inner
+
+
+# --- what is cut off, and what is one text --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "place"),
+    [
+        ("a.jsonl", '[1]\n["一'.encode()[:-1], (2, 3)),
+        ("a.json", '[[1],\n["一'.encode()[:-1], (2, 3)),
+        ("a.jsonl", '[1]\n{"a": "一'.encode(), (2, 7)),
+    ],
+)
+def test_a_file_may_be_cut_off_inside_a_character(tmp_path, name, content, place):
+    problem = rows_of(tmp_path / name, content)[-1].problem
+    assert problem is not None
+    assert (problem.line, problem.column, problem.rule) == (*place, "truncated")
+
+
+@pytest.mark.parametrize("content", ['["一"]\n["一'.encode()[:-1] + b"\n", '["一'.encode()[:-1] + b'"]'])
+def test_a_broken_character_before_the_end_is_one_of_another_encoding(tmp_path, content):
+    problem = rows_of(tmp_path / "a.jsonl", content)[-1].problem
+    assert problem is not None
+    assert problem.rule == "encoding"
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"one\ntwo \0 \n", (2, 5, "nul")),
+        (b"one\n\xe4\xb8\x80\xff\n", (2, 2, "encoding")),
+        ("one\n".encode("utf-16"), (1, 1, "file-encoding")),
+    ],
+)
+def test_a_text_of_many_lines_has_places_inside(tmp_path, content, found):
+    (tmp_path / "a.txt").write_bytes(content)
+    rows = open_content(tmp_path / "a.txt", whole_texts=True).content
+    (row,) = rows.rows()
+    assert row.problem is not None
+    assert (row.problem.line, row.problem.column, row.problem.rule) == found
+    assert rows.row(0) == rows.row(-1) == row
+
+
+def test_a_text_that_was_emptied_is_not_taken_for_one(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"one")
+    rows = open_content(tmp_path, whole_texts=True).content
+    assert len(rows) == 1
+    (tmp_path / "a.txt").write_bytes(b"")
+    with pytest.raises(DataFileChangedError, match="has no text any more"):
+        rows.row(0)
+
+
+# --- several files --------------------------------------------------------------------------------------------------
+
+
+def test_files_come_by_name_with_their_numbers_by_size(tmp_path):
+    names = ["2", "010", "10", "9" * 5000, "a1", "a1b", "b", "x2.0", "x10.0"]
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in reversed(names):
+            archive.writestr(f"{name}.txt", name)
+    assert [name.removesuffix(".txt") for name, _ in files_in(tmp_path / "a.zip")] == names
+
+
+def test_any_row_of_many_files_is_found(tmp_path):
+    for number, count in enumerate([2, 0, 0, 3, 1, 0]):
+        (tmp_path / f"{number}.jsonl").write_text(f"{number}\n" * count)
+    content = open_content(tmp_path).content
+    assert content.known_length is None
+    assert [content.row(position).value for position in range(len(content))] == [0, 0, 3, 3, 3, 4]
+    assert content.row(-1).value == 4
+    for beyond in (6, -7):
+        with pytest.raises(IndexError):
+            content.row(beyond)
+
+
+def test_a_description_that_is_too_long_is_not_taken_for_a_broken_one(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"pixels")
+    (tmp_path / "a.json").write_text(json.dumps({"prompt": "x" * (1 << 20)}))
+    (row,) = read_rows(tmp_path)
+    assert str(row.problem) == "a.json: line 1, column 1: a description of more than 1 MB"
+
+
+def test_a_workbook_that_is_a_bomb_is_not_given_to_the_library(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.xlsx", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/worksheets/sheet1.xml", b" " * (70 << 20))
+    with pytest.raises(UnsafeArchiveError, match=r"most of it 'xl/worksheets/sheet1\.xml'"):
+        list(read_rows(tmp_path / "a.xlsx"))
+
+
+def test_an_arrow_file_that_is_damaged_does_not_take_the_process_down(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    path = tmp_path / "a.arrow"
+    table = pa.table({"prompt": ["ab", "cd"]})
+    with pa.ipc.new_file(str(path), table.schema) as writer:
+        writer.write_table(table)
+    ends = b"\0\0\0\0\2\0\0\0\4\0\0\0"
+    path.write_bytes(path.read_bytes().replace(ends, ends[:8] + b"\xff\xff\xff\x7f"))
+    content = open_content(path).content
+    with pytest.raises(DataFileError, match="no Arrow file that can be read"):
+        list(content.rows())
+    with pytest.raises(DataFileError, match="no Arrow file that can be read"):
+        content.row(1)
+
+
+def test_the_folders_of_a_parquet_file_are_no_columns(tmp_path):
+    duckdb = pytest.importorskip("duckdb")
+    folder = tmp_path / "lang=zh"
+    folder.mkdir()
+    duckdb.sql("SELECT 'q' AS prompt").write_parquet(str(folder / "[a]*.parquet"))
+    content = open_content(folder / "[a]*.parquet").content
+    assert [row.value for row in content.rows()] == [content.row(0).value] == [{"prompt": "q"}]
+
+
+@pytest.mark.parametrize(
+    ("value", "found"), [("1.50", 1.5), ("2.0", 2), ("NaN", None), ("sNaN", None), ("1e30", 10**30)]
+)
+def test_a_decimal_is_a_number(value, found):
+    assert plain(Decimal(value)) == found
+
+
+def test_an_infinite_decimal_has_no_form():
+    with pytest.raises(NoJson, match="an infinite number"):
+        plain(Decimal("-Infinity"))

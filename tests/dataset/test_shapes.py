@@ -12,9 +12,16 @@ from hypothesis import strategies as st
 from qianfan.dataset.consts import DataTemplateType
 from qianfan.dataset.rows import Conversation, Turn
 from qianfan.dataset.shapes import MAX_TURNS, SHAPES, RowFlaws, candidates, shape_named, why_unclear
+from qianfan.dataset.sources import MemoryDataSource
 from qianfan.errors import InvalidArgumentError
 
 DIALOGUE = [{"prompt": "q", "response": [["a"]]}]
+PAIR = [{"user": "q", "chosen": "a", "rejected": "b"}]
+CHAT = {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]}
+ASKED = [{"role": "user", "content": "q"}]
+ANSWERED = {"role": "assistant", "content": "a"}
+PREFERENCE = DataTemplateType.PromptChosenRejected
+WORSE = {"role": "assistant", "content": "b"}
 
 
 def turn(prompt: str = "q", *answers: str, **more) -> dict:
@@ -103,6 +110,60 @@ def flaws(shape: str, value) -> list[str]:
             [{"user": "q", "chosen": "good", "rejected": "bad"}],
             DataTemplateType.PromptChosenRejected,
         ),
+        ("dialogue", [turn(weight=1.0)], [turn(weight=1)], DataTemplateType.NonSortedConversation),
+        ("text", {"text": "once", "url": "u"}, "once", DataTemplateType.GenericText),
+        (
+            "text2image",
+            {"image": "cat.png", "text": "a cat"},
+            {"image": "cat.png", "prompt": "a cat"},
+            DataTemplateType.Text2Image,
+        ),
+        (
+            "messages",
+            {"messages": [{"role": "developer", "content": "s"}, *ASKED, {**ANSWERED, "weight": 0}], "id": 7},
+            [{"system": "s", **turn(weight=0)}],
+            DataTemplateType.NonSortedConversation,
+        ),
+        (
+            "messages",
+            {"messages": [*ASKED, ANSWERED], "system": "s"},
+            [{"system": "s", **turn()}],
+            DataTemplateType.NonSortedConversation,
+        ),
+        ("sharegpt", {"conversations": [*ASKED, ANSWERED]}, DIALOGUE, DataTemplateType.NonSortedConversation),
+        ("messages", {"messages": ASKED, "chosen": ANSWERED, "rejected": WORSE}, PAIR, PREFERENCE),
+        ("messages", {"messages": [*ASKED, WORSE], "kto_tag": False}, [{"user": "q", "rejected": "b"}], PREFERENCE),
+        ("sharegpt", {**CHAT, "kto_tag": "True"}, [{"user": "q", "chosen": "a"}], PREFERENCE),
+        (
+            "alpaca",
+            {"instruction": "q", "output": "a", "kto_tag": 1, "history": [["q0", "a0"]], "system": "s"},
+            [{"system": "s", "user": "q0", "assistant": "a0"}, {"user": "q", "chosen": "a"}],
+            PREFERENCE,
+        ),
+        ("alpaca", {"instruction": "q", "input": "", "chosen": "a", "rejected": "b"}, PAIR, PREFERENCE),
+        ("prompt_completion", {"prompt": "q", "completion": "a"}, DIALOGUE, DataTemplateType.NonSortedConversation),
+        (
+            "prompt_completion",
+            {"prompt": ASKED, "completion": [ANSWERED]},
+            DIALOGUE,
+            DataTemplateType.NonSortedConversation,
+        ),
+        ("dpo", {"prompt": "q", "chosen": "a", "rejected": "b"}, PAIR, PREFERENCE),
+        ("dpo", {"prompt": ASKED, "chosen": ANSWERED, "rejected": [WORSE]}, PAIR, PREFERENCE),
+        ("dpo", {"prompt": "q", "chosen": [*ASKED, ANSWERED], "rejected": [*ASKED, WORSE]}, PAIR, PREFERENCE),
+        ("dpo", {"chosen": [*ASKED, ANSWERED], "rejected": [*ASKED, WORSE]}, PAIR, PREFERENCE),
+        ("dpo", {"instruction": "q", "chosen": "a", "rejected": "b"}, PAIR, PREFERENCE),
+        (
+            "dpo",
+            {"prompt": [*ASKED, ANSWERED, *ASKED], "chosen": "a", "rejected": "b", "system": "s"},
+            [{"system": "s", "user": "q", "assistant": "a"}, *PAIR],
+            PREFERENCE,
+        ),
+        ("kto", {"prompt": "q", "completion": "a", "label": True}, [{"user": "q", "chosen": "a"}], PREFERENCE),
+        ("kto", {"prompt": "q", "completion": "b", "label": "false"}, [{"user": "q", "rejected": "b"}], PREFERENCE),
+        ("kto", {"prompt": ASKED, "completion": [WORSE], "label": 0}, [{"user": "q", "rejected": "b"}], PREFERENCE),
+        ("kto", {**CHAT, "kto_tag": False}, [{"user": "q", "rejected": "a"}], PREFERENCE),
+        ("table", {"question": "q", "n": [1]}, {"question": "q", "n": [1]}, None),
     ],
 )
 def test_each_shape_becomes_a_line_of_the_platform(shape, value, line, template):
@@ -123,23 +184,76 @@ def test_each_shape_becomes_a_line_of_the_platform(shape, value, line, template)
         ({"prompt": "q", "response": "a"}, ["prompt_response"]),
         ({"conversations": []}, ["sharegpt"]),
         ([{"prompt": "q"}], ["dialogue", "query"]),
+        ([{"prompt": "q", "user": "q"}], ["dialogue", "preference", "query"]),
+        ({"prompt": "q", "label": 1}, ["query"]),
+        ({"prompt": "q", "text": "t"}, ["query", "text"]),
+        ({"prompt": "q", "image": "i"}, ["text2image"]),
+        ({"prompt": "q", "output": "o"}, ["table"]),
+        ({"prompt": "q", "completion": "a"}, ["prompt_completion"]),
+        ({"prompt": "q", "completion": "a", "label": True}, ["kto"]),
+        ({"prompt": "q", "completion": "a", "kto_tag": True}, ["prompt_completion"]),
+        ({"prompt": "q", "response": "a", "completion": "a"}, ["prompt_response", "prompt_completion"]),
+        ({"prompt": "q", "response": "a", "label": 1}, ["prompt_response"]),
+        ({"prompt": "q", "response": "a", "chosen": "c", "rejected": "r"}, ["prompt_response", "dpo"]),
+        ({"prompt": "q", "chosen": "c", "rejected": "r"}, ["dpo"]),
+        ({"prompt": "q", "chosen": "c"}, ["table"]),
+        ({"prompt": "q", "chosen": "c", "rejected": "r", "messages": []}, ["messages", "dpo"]),
+        ({"prompt": "q", "completion": "a", "label": True, "rejected": "r", "chosen": "c"}, ["dpo", "kto"]),
+        ({"chosen": [], "rejected": []}, ["dpo"]),
+        ({"chosen": "Human: hi", "rejected": "Human: hi"}, ["table"]),
+        ({"instruction": "i", "chosen": "c", "rejected": "r"}, ["alpaca"]),
+        ({"instruction": "i", "chosen": "c"}, ["table"]),
+        ({"instruction": "i", "input": "i", "output": "o", "text": "t"}, ["text", "alpaca"]),
+        ({"instruction": "i", "output": "o", "messages": []}, ["alpaca", "messages"]),
+        ({"instruction": "i", "output": "o", "kto_tag": True}, ["alpaca"]),
+        ({"instruction": "i", "output": "o", "prompt": "p"}, ["alpaca"]),
+        ({"messages": [], "prompt": "q"}, ["messages"]),
         ({"messages": [], "prompt": "q", "response": "a"}, ["messages", "prompt_response"]),
-        ({"question": "q"}, []),
+        ({"messages": [], "conversations": []}, ["messages", "sharegpt"]),
+        ({"messages": [], "chosen": [], "rejected": []}, ["messages"]),
+        ({"messages": [], "text": "t"}, ["text", "messages"]),
+        ({"conversations": [], "chosen": [], "rejected": []}, ["sharegpt"]),
+        ({"conversations": [], "kto_tag": True}, ["sharegpt"]),
+        ({"text": "t"}, ["text"]),
+        ({"text": "t", "label": 1, "url": "u"}, ["text"]),
+        ({"image": "i", "text": "t"}, ["text", "text2image"]),
+        ({"image": "i", "prompt": "p", "response": "a"}, ["prompt_response", "text2image"]),
+        ({"input": "i", "output": "o"}, ["answers"]),
+        ({"input": "i", "output": "o", "messages": []}, ["messages", "answers"]),
+        ({"question": "q"}, ["table"]),
+        ({}, ["table"]),
         ([], []),
+        ([{"role": "user", "content": "q"}], []),
         (3, []),
         (None, []),
     ],
 )
-def test_a_shape_is_recognised_by_its_names(value, names):
+def test_a_shape_is_recognised_by_its_names_and_by_no_guess(value, names):
     assert [shape.name for shape in candidates(value)] == names
 
 
-def test_an_unclear_row_names_the_candidates_or_the_known_shapes():
-    value = [{"prompt": "q"}]
-    assert why_unclear(value, candidates(value)).endswith("dialogue, query; say which one with format='dialogue'")
-    assert "(an object with 'question') fits no known format; known formats: dialogue" in why_unclear(
-        {"question": 1}, []
-    )
+@pytest.mark.parametrize(
+    ("value", "advice"),
+    [
+        ([{"prompt": "q"}], "the row fits several formats: dialogue, query; say which one with format='dialogue'"),
+        ({"prompt": "q", "chosen": "c"}, "nearest is dpo, like {example}, which also needs 'rejected'"),
+        ({"promt": "q", "response": "a"}, "nearest is prompt_response, like {example}, which also needs 'prompt' "),
+        ({"promt": "q", "response": "a"}, "(is that 'promt'?)"),
+        (
+            {"question": "q", "answer": "a"},
+            "(an object with 'question', 'answer') fits no known format; formats are told",
+        ),
+        ({"question": "q", "answer": "a"}, "prompt_response (prompt, response)"),
+        ({"question": "q", "answer": "a"}, "rename yours with col_renames, or make rows with map"),
+        ([{"role": "user", "content": "q"}], 'give the list a name: {{"messages": […]}}'),
+        ([{"from": "human", "value": "q"}], 'give the list a name: {{"conversations": […]}}'),
+        (3, "the row (a number) fits no known format; known formats: dialogue, preference"),
+    ],
+)
+def test_an_unclear_row_names_the_candidates_or_the_way_out(value, advice):
+    said = why_unclear(value, candidates(value))
+    shape = next((shape for name, shape in SHAPES.items() if f"nearest is {name}," in said), None)
+    assert advice.format(example=shape.example if shape else "") in said
 
 
 def test_an_unknown_shape_names_the_nearest():
@@ -195,8 +309,8 @@ def test_an_unknown_shape_names_the_nearest():
         ("messages", {"messages": "hi"}, ["messages: must be a list of messages, not a text"]),
         (
             "messages",
-            {"messages": [{"role": "tool", "content": "x"}]},
-            ["messages[0].role: no place for role 'tool' in training rows"],
+            {"messages": [{"role": "critic", "content": "x"}]},
+            ["messages[0].role: no place for role 'critic' in training rows"],
         ),
         (
             "messages",
@@ -215,14 +329,85 @@ def test_an_unknown_shape_names_the_nearest():
         ),
         (
             "sharegpt",
-            {"conversations": [{"from": "observation", "value": "x"}]},
-            ["conversations[0]: no place for 'observation' in training rows"],
+            {"conversations": [{"from": "critic", "value": "x"}]},
+            ["conversations[0]: no place for 'critic' in training rows"],
         ),
         (
             "sharegpt",
-            {"conversations": [{"from": "gpt", "value": "x"}], "chosen": "a"},
-            ["conversations: must end with a question when the answers are in 'chosen' and 'rejected'"],
+            {
+                "conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "x"}],
+                "chosen": {"from": "human", "value": "a"},
+            },
+            [
+                "conversations: must end with a question when the answers are in 'chosen' and 'rejected'",
+                "chosen: must be said by the assistant",
+            ],
         ),
+        (
+            "sharegpt",
+            {"conversations": [{"from": "system", "value": "s"}, *CHAT["conversations"]], "system": "other"},
+            ["system: differs from the system message of the conversation"],
+        ),
+        (
+            "sharegpt",
+            {**CHAT, "kto_tag": "perhaps", "chosen": "a"},
+            [
+                "kto_tag: stands beside 'chosen': is one answer judged, or are there two?",
+                "kto_tag: must be true or false, not a text, 'perhaps'",
+            ],
+        ),
+        (
+            "alpaca",
+            {"instruction": "i", "output": "o", "chosen": "c"},
+            [
+                "'rejected' is missing",
+                "output: stands beside 'chosen' and 'rejected': is it the answer, or are they?",
+            ],
+        ),
+        ("dialogue", [turn(weight=0.5)], ["[0].weight: must be 0 or 1, not 0.5"]),
+        ("dialogue", [turn(weight="1")], ["[0].weight: must be 0 or 1, not '1'"]),
+        ("dialogue", [turn(score=[1, 2])], ["[0].score: must be a list with a whole number for each answer"]),
+        ("dialogue", [turn(score=5)], ["[0].score: must be a list with a whole number for each answer"]),
+        ("dialogue", [turn("q\0")], ["[0].prompt: holds a NUL character"]),
+        ("text", {"text": 5}, ["text: must be a text, not a number"]),
+        ("text2image", {"image": "", "prompt": "p"}, ["image: is empty"]),
+        ("answers", {"input": "i", "output": "\0"}, ["output: holds a NUL character"]),
+        ("kto", {"prompt": "q", "completion": "a", "label": 2}, ["label: must be true or false, not a number, 2"]),
+        (
+            "kto",
+            {"prompt": "q", "completion": "a", "label": "good"},
+            ["label: must be true or false, not a text, 'good'"],
+        ),
+        ("kto", {"prompt": "q", "completion": "a", "label": None}, ["label: must be true or false, not null"]),
+        ("kto", {"prompt": "q", "completion": "a"}, ["is a row of the format prompt_completion among kto rows"]),
+        (
+            "kto",
+            {"prompt": "q", "label": True, "completion": [{"role": "user", "content": "a"}]},
+            [
+                "completion[0]: must be said by the assistant",
+                "completion[0]: two questions in a row; join them or add the answer between",
+                "completion[0]: the last question has no answer",
+            ],
+        ),
+        ("dpo", {"prompt": "q", "chosen": "a"}, ["'rejected' is missing"]),
+        ("dpo", {"prompt": [*ASKED, ANSWERED], "chosen": "a", "rejected": "b"}, ["prompt: must end with a question"]),
+        (
+            "dpo",
+            {"prompt": "other", "chosen": [*ASKED, ANSWERED], "rejected": [*ASKED, ANSWERED]},
+            ["chosen: begins with other messages than 'prompt'"],
+        ),
+        (
+            "dpo",
+            {"prompt": "q", "chosen": [*ASKED, ANSWERED], "rejected": [ANSWERED]},
+            ["rejected: begins with other messages than 'chosen'"],
+        ),
+        (
+            "prompt_completion",
+            {"prompt": [], "completion": "a"},
+            ["prompt: must be a list of messages, not empty", "completion: an answer without a question before it"],
+        ),
+        ("alpaca", {"messages": []}, ["is a row of the format messages among alpaca rows"]),
+        ("dialogue", {"prompt": "q"}, ["is a row of the format query among dialogue rows"]),
     ],
 )
 def test_every_flaw_of_a_row_has_its_place(shape, value, expected):
@@ -235,9 +420,58 @@ def test_a_row_can_have_so_many_turns_and_no_more():
     assert flaw == "[150]: the platform cuts a row after 150 turns, this one has 151"
 
 
+MISSPELT = {"instructions": "i", "output": "o"}
+ALPACA = {"instruction": "i", "output": "o"}
+JUDGED = [{"user": "q", "chosen": "a"}]
+
+
+@pytest.mark.parametrize(
+    ("values", "format", "shape", "problems"),
+    [
+        ([ALPACA, ALPACA], None, "alpaca", []),
+        ([MISSPELT, ALPACA], None, "alpaca", ["row 1: 'instruction' is missing"]),
+        ([MISSPELT, {"a": 1}], None, "table", []),
+        ([{"a": 1}, ALPACA], "table", "table", []),
+        ([ALPACA, DIALOGUE], None, "alpaca", ["row 2: is a row of the format dialogue among alpaca rows"]),
+        ([DIALOGUE, ALPACA], None, "dialogue", ["row 2: is a row of the format alpaca among dialogue rows"]),
+        ([{"prompt": "q"}, {"prompt": "q", "response": "a"}], "query", "query", []),
+        (
+            [{"prompt": "q"}, {"prompt": "q", "response": "a"}],
+            None,
+            "query",
+            ["row 2: is a row of the format prompt_response among query rows"],
+        ),
+        (
+            [PAIR, JUDGED],
+            None,
+            "preference",
+            ["row 2: is a KTO_PromptChosenRejected row among DPO_PromptChosenRejected rows"],
+        ),
+        (
+            [JUDGED, PAIR],
+            None,
+            "preference",
+            ["row 2: is a DPO_PromptChosenRejected row among KTO_PromptChosenRejected rows"],
+        ),
+        (
+            [DIALOGUE, [turn("q", "a", "b")]],
+            None,
+            "dialogue",
+            ["row 2: is a SortedConversation row among NonSortedConversation rows"],
+        ),
+    ],
+)
+def test_rows_of_two_kinds_are_no_dataset(values, format, shape, problems):
+    source = MemoryDataSource(values, format=format)
+    assert source.shape is SHAPES[shape]
+    read = [source.read(raw) for raw in source.raw_rows()]
+    assert [str(problem) for row in read if isinstance(row, list) for problem in row] == problems
+
+
 NAMES = (
     *("prompt", "response", "system", "messages", "role", "content", "user", "chosen", "conversations", "from"),
-    *("value", "instruction", "input", "output", "history", "weight", "score", "type", "text"),
+    *("value", "instruction", "input", "output", "history", "weight", "score", "type", "text", "rejected", "label"),
+    *("completion", "kto_tag", "tools", "tool_calls", "function", "name", "arguments", "image", "function_call"),
 )
 
 json_values = st.recursive(
@@ -255,7 +489,7 @@ def test_no_value_breaks_a_reader(value, name):
             json.dumps(shape.read(value).to_json(), ensure_ascii=False).encode()
 
 
-good_text = st.text(st.characters(codec="utf-8"), min_size=1).filter(str.strip)
+good_text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1).filter(str.strip)
 
 
 @given(st.lists(st.tuples(good_text, good_text), min_size=1, max_size=5), st.none() | good_text)
