@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import platform
 
-from benchmarks import engine, imports, journal, local_training, run
+from benchmarks import datasets, engine, imports, journal, local_training, run
 
 QUESTIONS = {
     "imports": imports.main,
@@ -13,6 +13,7 @@ QUESTIONS = {
     "journal": journal.main,
     "run": run.main,
     "local_training": local_training.main,
+    "datasets": datasets.main,
 }
 
 
