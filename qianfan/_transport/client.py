@@ -48,7 +48,18 @@ from qianfan._transport.limits import Gate
 from qianfan._transport.outgoing import Halves, Upload, Whole
 from qianfan._transport.pools import Pool, Pools
 from qianfan._transport.skew import PlatformTime
-from qianfan._transport.wire import Call, Family, Parts, Reading, Reply, Safety, excerpt, request_id_of, request_parts
+from qianfan._transport.wire import (
+    Call,
+    Family,
+    Parts,
+    Reading,
+    Reply,
+    Safety,
+    checked_headers,
+    excerpt,
+    request_id_of,
+    request_parts,
+)
 from qianfan._types import JSON, UNSET, Unset
 from qianfan.config import Settings, default_settings
 from qianfan.errors import (
@@ -343,12 +354,16 @@ class Client:
         parts = objects.object_parts(self.settings, call, bucket, key, region=region)
         return objects.presigned(account_keys(self.settings), parts, now=self._time.now(), expires=expires)
 
-    def download(self, url: str) -> AbstractAsyncContextManager[Download]:
-        """Read a plain link, without credentials: `async with client.download(url) as download: ...`."""
+    def download(self, url: str, *, headers: Mapping[str, str] | None = None) -> AbstractAsyncContextManager[Download]:
+        """Read a plain link, without credentials: `async with client.download(url) as download: ...`.
+
+        headers: for example `{"range": "bytes=100-"}`.
+        """
         address = urlsplit(url)
         if address.scheme not in ("http", "https") or not address.netloc:
             raise InvalidArgumentError("download needs a link that begins with http:// or https://")
-        return self._download(Call("download", Family.BOS, Safety.READ, "", method="GET"), url)
+        ready = Prepared("GET", url, {"accept-encoding": "identity", **checked_headers(headers or {})})
+        return self._download(Call("download", Family.BOS, Safety.READ, "", method="GET"), ready)
 
     async def _object_call(self, call: Call, parts: Parts, upload: Callable[[], Upload] | None = None) -> Reply:
         how = authentication(self.settings, call.family)
@@ -364,7 +379,7 @@ class Client:
         return await self._repeating(call, UNSET, partial(self._in_time, attempt))
 
     @asynccontextmanager
-    async def _download(self, call: Call, source: Parts | str) -> AsyncGenerator[Download, None]:
+    async def _download(self, call: Call, source: Parts | Prepared) -> AsyncGenerator[Download, None]:
         how = authentication(self.settings, call.family) if isinstance(source, Parts) else Nothing()
 
         async def open_() -> Incoming:
@@ -384,11 +399,10 @@ class Client:
             finally:
                 await incoming.aclose()
 
-    async def _open_download(self, call: Call, source: Parts | str, how: Authentication) -> Incoming:
+    async def _open_download(self, call: Call, source: Parts | Prepared, how: Authentication) -> Incoming:
         if isinstance(source, Parts):
             return await self._open(Pool.STREAMS, call, source, how, None, self._timeout(call), None, raw=True)
-        ready = Prepared("GET", source, {"accept-encoding": "identity"})
-        return await self._send(Pool.STREAMS, call, ready, self._timeout(call), None, raw=True, follow_redirects=True)
+        return await self._send(Pool.STREAMS, call, source, self._timeout(call), None, raw=True, follow_redirects=True)
 
     # --- one attempt -------------------------------------------------------------------------------------------
 

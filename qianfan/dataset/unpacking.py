@@ -1,4 +1,4 @@
-"""A downloaded archive as one file of rows."""
+"""A downloaded archive as one file of rows, or as a folder of images."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import json
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 from typing import IO
 
+from qianfan._sync import stop_if_cancelled
 from qianfan.dataset.reading import BOM
+from qianfan.dataset.reading.bundles import IMAGES
 from qianfan.errors import DatasetExportError, FileSizeOverflow
 from qianfan.utils.logging import logger
 
@@ -46,62 +49,108 @@ def unpack_rows(archive: Path, target: Path, *, dataset_id: str, limit: int, mos
     Raises FileSizeOverflow above the limit, for too many files, and for much more than can be packed into so little;
     DatasetExportError when the file is no such archive or holds no rows.
     """
-    try:
-        if _most_members_in(archive) > most_members:
-            raise _too_many(dataset_id, f"it may hold more than {most_members} files")
-        with zipfile.ZipFile(archive) as packed, target.open("wb") as rows:
-            _Unpacking(packed, rows, dataset_id, limit, archive.stat().st_size).run()
-            written = rows.tell()
-    except _UNREADABLE as error:
-        raise DatasetExportError(
-            f"dataset {dataset_id!r}: the export is no archive that can be read: {error}", dataset_id=dataset_id
-        ) from error
+    with _opened(archive, dataset_id, limit, most_members) as packed, target.open("wb") as rows:
+        for member in packed.plain_members():
+            kind = PurePosixPath(member.filename).suffix.lower()
+            if kind == ".jsonl":
+                _copy_lines(packed, member, rows)
+            elif kind == ".txt":
+                _add_text(packed, member, rows)
+            elif not member.is_dir():
+                logger.warning("%r in the exported archive holds no rows and is left out", member.filename)
+        written = rows.tell()
     if not written:
         raise DatasetExportError(f"dataset {dataset_id!r}: the export holds no rows", dataset_id=dataset_id)
 
 
-class _Unpacking:
+def unpack_images(
+    archive: Path, target: Path, *, dataset_id: str, limit: int, most_members: int = _MOST_MEMBERS
+) -> None:
+    """Write the images in an archive into a new folder: `<row>.<ending>`, and in `<row>.json` what is said of it.
+
+    A member belongs to the image of the same name with another ending. Rows count from 0, in the order in which their
+    images are packed, in names of equal length. Arguments and errors are those of `unpack_rows`.
+    """
+    target.mkdir()
+    with _opened(archive, dataset_id, limit, most_members) as packed:
+        members = list(packed.plain_members())
+        stems = [_stem(member) for member in members if _ending(member) in IMAGES]
+        width = len(str(len(stems)))
+        rows = {stem: f"{number:0{width}}" for number, stem in enumerate(dict.fromkeys(stems))}
+        for member in members:
+            row = rows.get(_stem(member))
+            if row is not None and (_ending(member) in IMAGES or _ending(member) == ".json"):
+                with (target / f"{row}{_ending(member)}").open("wb") as file:
+                    file.writelines(packed.pieces(member))
+            elif not member.is_dir():
+                logger.warning("%r in the exported archive belongs to no image and is left out", member.filename)
+    if not rows:
+        raise DatasetExportError(f"dataset {dataset_id!r}: the export holds no images", dataset_id=dataset_id)
+
+
+def _stem(member: zipfile.ZipInfo) -> str:
+    return member.filename.removesuffix(PurePosixPath(member.filename).suffix)
+
+
+def _ending(member: zipfile.ZipInfo) -> str:
+    return PurePosixPath(member.filename).suffix.lower()
+
+
+def _copy_lines(packed: _Packed, member: zipfile.ZipInfo, rows: IO[bytes]) -> None:
+    last = b"\n"
+    for number, piece in enumerate(packed.pieces(member)):
+        content = piece.removeprefix(BOM) if number == 0 else piece
+        rows.write(content)
+        last = content[-1:] or last
+    if last != b"\n":
+        rows.write(b"\n")
+
+
+def _add_text(packed: _Packed, member: zipfile.ZipInfo, rows: IO[bytes]) -> None:
+    text = b"".join(packed.pieces(member)).removeprefix(BOM).decode("utf-8")
+    if text.strip():
+        rows.write(json.dumps(text, ensure_ascii=False).encode() + b"\n")
+
+
+@contextmanager
+def _opened(archive: Path, dataset_id: str, limit: int, most_members: int) -> Generator[_Packed, None, None]:
+    try:
+        if _most_members_in(archive) > most_members:
+            raise _too_many(dataset_id, f"it may hold more than {most_members} files")
+        with zipfile.ZipFile(archive) as packed:
+            yield _Packed(packed, dataset_id, limit, archive.stat().st_size)
+    except _UNREADABLE as error:
+        raise DatasetExportError(
+            f"dataset {dataset_id!r}: the export is no archive that can be read: {error}", dataset_id=dataset_id
+        ) from error
+
+
+class _Packed:
+    """An archive whose content is counted as it comes out."""
+
     # The names inside an archive are never used as paths, so that none of them can lead out of the folder.
 
-    def __init__(self, packed: zipfile.ZipFile, rows: IO[bytes], dataset_id: str, limit: int, size: int) -> None:
+    def __init__(self, packed: zipfile.ZipFile, dataset_id: str, limit: int, size: int) -> None:
         self._packed = packed
-        self._rows = rows
         self._dataset_id = dataset_id
         self._limit = limit
         self._left = limit
         self._size = size
 
-    def run(self) -> None:
+    def plain_members(self) -> Iterator[zipfile.ZipInfo]:
         for member in self._packed.infolist():
-            kind = Path(member.filename).suffix.lower()
-            if not _is_plain(member):
+            if _is_plain(member):
+                yield member
+            else:
                 logger.warning("%r in the exported archive is no plain file and is left out", member.filename)
-            elif kind == ".jsonl":
-                self._copy_lines(member)
-            elif kind == ".txt":
-                self._add_text(member)
-            elif not member.is_dir():
-                logger.warning("%r in the exported archive holds no rows and is left out", member.filename)
 
-    def _copy_lines(self, member: zipfile.ZipInfo) -> None:
-        last = b"\n"
-        for number, piece in enumerate(self._pieces(member)):
-            content = piece.removeprefix(BOM) if number == 0 else piece
-            self._rows.write(content)
-            last = content[-1:] or last
-        if last != b"\n":
-            self._rows.write(b"\n")
-
-    def _add_text(self, member: zipfile.ZipInfo) -> None:
-        text = b"".join(self._pieces(member)).removeprefix(BOM).decode("utf-8")
-        if text.strip():
-            self._rows.write(json.dumps(text, ensure_ascii=False).encode() + b"\n")
-
-    def _pieces(self, member: zipfile.ZipInfo) -> Iterator[bytes]:
+    def pieces(self, member: zipfile.ZipInfo) -> Iterator[bytes]:
+        """The content of a member, as long as the limits allow."""
         if member.compress_type not in _METHODS:
             raise zipfile.BadZipFile(f"{member.filename!r} is packed by method {member.compress_type}")
         with self._packed.open(member) as content:
             while piece := content.read(_PIECE):
+                stop_if_cancelled()
                 self._left -= len(piece)
                 if self._left < 0:
                     raise overflow(self._dataset_id, self._limit)

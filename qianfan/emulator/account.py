@@ -10,7 +10,7 @@ import random
 import secrets
 import string
 import threading
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -48,7 +48,7 @@ from qianfan.emulator.records import (
     TpmInstance,
     Usage,
 )
-from qianfan.emulator.scans import Scan
+from qianfan.emulator.scans import BadLine, Scan, refused_lines
 from qianfan.emulator.shelf import Shelf
 from qianfan.emulator.templates import Template, template_of
 from qianfan.emulator.works import Works
@@ -114,6 +114,7 @@ class Account:
         self.keys = keys
         self.seed = seed
         self.quirks = Quirks()
+        self.refused: dict[str, str] = {}
         self.limits = RateLimits()
         self.lock = threading.RLock()
         self.changes = 0
@@ -257,6 +258,14 @@ class Account:
         """What several files hold together."""
         return Scan.together(self.scans(sources, template))
 
+    def bad_lines(self, sources: Sequence[Source], template: Template) -> list[BadLine]:
+        """What cannot be imported of several files: lines that break the template, and those with refused texts."""
+        bad = self.scan(sources, template).bad
+        if not self.refused:
+            return bad
+        contents = ((source.name, self.blob_of(source).read()) for source in sources)
+        return [*bad, *chain.from_iterable(refused_lines(*one, template, self.refused) for one in contents)]
+
     def template_of(self, dataset: Dataset) -> Template:
         """The template of a dataset version."""
         group = self.groups.get(dataset.group_id)
@@ -274,6 +283,7 @@ class Account:
         self.works.clear()
         self.inquiries.clear()
         self.limits.clear()
+        self.refused.clear()
         self.touch()
 
     def restart_ids(self) -> None:

@@ -88,6 +88,8 @@ def _bucket_operation(method: str, names: set[str]) -> tuple[str, Operation]:
         return _by_method(method, {"GET": ("GetBucketLocation", _bucket_location)})
     if "delete" in names:
         return _by_method(method, {"POST": ("DeleteMultipleObjects", _delete_many)})
+    if "uploads" in names:
+        return _by_method(method, {"GET": ("ListMultipartUploads", _list_uploads)})
     return _by_method(
         method,
         {
@@ -270,18 +272,16 @@ async def _list_buckets(account: Account, request: Request, bucket: str, key: st
 
 async def _list_objects(account: Account, request: Request, bucket: str, key: str) -> Answer:
     prefix, delimiter = request.param("prefix") or "", request.param("delimiter") or ""
-    marker, text = request.param("marker") or "", request.param("maxKeys") or "1000"
-    if not text.isdecimal() or not 1 <= int(text) <= 1000:
-        raise RefusedObject(400, "InvalidArgument", f"maxKeys must be 1 to 1000, found {text!r}")
+    marker, limit = request.param("marker") or "", _page_size(request, "maxKeys")
     with account.lock:
         _bucket(account, bucket)
-        page = account.buckets.page(bucket, prefix=prefix, delimiter=delimiter, marker=marker, limit=int(text))
+        page = account.buckets.page(bucket, prefix=prefix, delimiter=delimiter, marker=marker, limit=limit)
     content: dict[str, JSON] = {
         "name": bucket,
         "prefix": prefix,
         "delimiter": delimiter,
         "marker": marker,
-        "maxKeys": int(text),
+        "maxKeys": limit,
         "isTruncated": bool(page.next_marker),
         "contents": [_list_entry(stored) for stored in page.objects],
     }
@@ -376,6 +376,10 @@ async def _complete_upload(account: Account, request: Request, bucket: str, key:
     for part in parts:
         async for piece in _content(part, 0, part.size):
             writer.write(piece)
+    promised = request.header("x-bce-content-crc32")
+    if promised and promised != str(writer.crc32):
+        writer.discard()
+        raise RefusedObject(400, "BadDigest", "the parts together do not fit x-bce-content-crc32")
     blob = writer.finish()
     # The platform's ETag of such an object is not the MD5 of its content either.
     etag = "-" + hashlib.md5(b"".join(bytes.fromhex(part.md5) for part in parts), usedforsecurity=False).hexdigest()
@@ -426,6 +430,41 @@ async def _list_parts(account: Account, request: Request, bucket: str, key: str)
         "parts": entries,
     }
     return json_answer(content, headers=_common())
+
+
+async def _list_uploads(account: Account, request: Request, bucket: str, key: str) -> Answer:
+    prefix, marker = request.param("prefix") or "", request.param("keyMarker") or ""
+    limit = _page_size(request, "maxUploads")
+    with account.lock:
+        _bucket(account, bucket)
+        page, following = account.buckets.uploads(bucket, prefix=prefix, marker=marker, limit=limit)
+    content: dict[str, JSON] = {
+        "bucket": bucket,
+        "prefix": prefix,
+        "keyMarker": marker,
+        "maxUploads": limit,
+        "isTruncated": bool(following),
+        "uploads": [
+            {
+                "key": upload.key,
+                "uploadId": upload.id,
+                "owner": _OWNER,
+                "initiated": _iso(upload.started),
+                "storageClass": upload.storage_class,
+            }
+            for upload in page
+        ],
+    }
+    if following:
+        content["nextKeyMarker"] = following
+    return json_answer(content, headers=_common())
+
+
+def _page_size(request: Request, name: str) -> int:
+    text = request.param(name) or "1000"
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise RefusedObject(400, "InvalidArgument", f"{name} must be 1 to 1000, found {text!r}")
+    return int(text)
 
 
 def _upload(account: Account, request: Request, bucket: str, key: str) -> Upload:

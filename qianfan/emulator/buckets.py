@@ -100,6 +100,7 @@ class Buckets:
 
     def begin_upload(self, upload: Upload) -> Upload:
         """Start an upload in parts."""
+        self._buckets.setdefault(upload.bucket, {})
         self._uploads[upload.id] = upload
         return upload
 
@@ -107,6 +108,19 @@ class Buckets:
         """An upload under way, None when there is none for this key."""
         found = self._uploads.get(upload_id)
         return found if found and (found.bucket, found.key) == (bucket, key) else None
+
+    def uploads(self, bucket: str, *, prefix: str, marker: str, limit: int) -> tuple[list[Upload], str]:
+        """Uploads under way to keys after `marker`, oldest first for each key, and the marker of the next page.
+
+        All uploads to one key stand on one page, so that a page may hold more than `limit` of them.
+        """
+        found = sorted(
+            (one for one in self._uploads.values() if one.bucket == bucket and one.key.startswith(prefix)),
+            key=lambda one: (one.key.encode(), one.started),
+        )
+        after = [one for one in found if one.key.encode() > marker.encode()]
+        page = [one for index, one in enumerate(after) if index < limit or one.key == after[limit - 1].key]
+        return page, page[-1].key if len(page) < len(after) else ""
 
     def end_upload(self, upload_id: str) -> None:
         """Forget an upload, completed or given up."""

@@ -7,7 +7,7 @@ import json
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -135,6 +135,23 @@ def _scan_images(name: str, content: bytes, template: Template, found: Scan) -> 
             found.add(read_unit(unit, template))
         except BadRow as problem:
             found.reject(BadLine(unit.file, 1, unit.text[:_SHOWN_TEXT], str(problem)))
+
+
+def refused_lines(name: str, content: bytes, template: Template, refused: Mapping[str, str]) -> Iterator[BadLine]:
+    """The lines that hold one of some texts, as a review of contents finds them. refused: text -> what is said then."""
+    if has_images(content, template):
+        lines: Iterable[tuple[str, int, bytes]] = ((unit.file, 1, unit.content) for unit in images_in(content))
+    else:
+        lines = (
+            (file, number, line)
+            for file, text in files_in(name, content)
+            for number, line in ([(1, text)] if is_one_row(file, template) else _lines(text))
+        )
+    for file, number, line in lines:
+        shown = line.decode("utf-8-sig", "replace")
+        reason = next((reason for text, reason in refused.items() if text in shown), None)
+        if reason is not None:
+            yield BadLine(file, number, shown[:_SHOWN_TEXT], reason)
 
 
 # --- rows one by one ---------------------------------------------------------------------------------------------

@@ -328,6 +328,14 @@ class Emulator:
         """How dataset imports go."""
         return self._stages.imports
 
+    def refuse(self, text: str, reason: str) -> None:
+        """Have imports fail that hold this text, as the platform's review of contents does, until `reset`.
+
+        text: as the file spells it. reason: what the error report says about each line that holds it.
+        """
+        with self._account.lock:
+            self._account.refused[text] = reason
+
     @property
     def releases(self) -> Stage:
         """How dataset releases go."""

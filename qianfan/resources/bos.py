@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import anyio
 from pydantic import Field
 
 from qianfan._auth.iam import encode_path
+from qianfan._sync import in_thread
 from qianfan._transport import Call, Client, Family, Reply, Safety
 from qianfan.errors import APIError, InvalidArgumentError, RequestError
 from qianfan.resources._base import WireModel, read
+from qianfan.resources.fingerprint import CHUNK, FileState, Fingerprint, changed
 
-if sys.version_info < (3, 11):
-    from exceptiongroup import BaseExceptionGroup
-
-CHUNK = 1 << 20
-"""Bytes read from a file at a time; an upload never holds more of it."""
 PART: Final = 16 << 20
 """Bytes of a part, unless the file needs larger ones. Every part but the last has 5 MiB at least."""
-_LEAST_PART: Final = 5 << 20
-_MOST_PARTS: Final = 10_000
+LEAST_PART: Final = 5 << 20
 _MOST_DELETED: Final = 1000
 
 
@@ -47,6 +44,19 @@ BEGIN_UPLOAD = _bos("begin upload", "POST", Safety.EFFECT)
 COMPLETE_UPLOAD = _bos("complete upload", "POST", Safety.EFFECT)
 ABORT_UPLOAD = _bos("abort upload", "DELETE", Safety.EFFECT)
 LIST_PARTS = _bos("list parts", "GET", Safety.READ)
+LIST_UPLOADS = _bos("list uploads", "GET", Safety.READ)
+
+CONTENT_HASH: Final = "x-bce-meta-sha256"
+"""The header that says what an object was made of, where whoever stored it had it checked."""
+CRC32: Final = "x-bce-content-crc32"
+BAD_DIGEST: Final = "BadDigest"
+
+
+class Digest(Protocol):
+    """A hash that is being computed."""
+
+    def update(self, data: bytes, /) -> None: ...
+    def hexdigest(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -122,6 +132,20 @@ class Part(WireModel):
     size: int | None = None
 
 
+class UploadEntry(WireModel):
+    """An upload in parts that was begun and is neither completed nor aborted."""
+
+    key: str
+    upload_id: str
+    initiated: datetime | None = None
+
+
+class _Uploads(WireModel):
+    uploads: list[UploadEntry] = Field(default_factory=list)
+    is_truncated: bool = False
+    next_key_marker: str = ""
+
+
 class _Parts(WireModel):
     parts: list[Part] = Field(default_factory=list)
     is_truncated: bool = False
@@ -144,11 +168,20 @@ class Bos:
         path: Path,
         to: BosPath,
         *,
+        content: Fingerprint | None = None,
         region: str | None = None,
         on_progress: Callable[[int, int], object] | None = None,
     ) -> None:
-        """Upload a file in one request, a piece at a time. on_progress is told (bytes read, bytes in all)."""
-        size = (await anyio.Path(path).stat()).st_size
+        """Upload a file in one request, a piece at a time. on_progress is told (bytes read, bytes in all).
+
+        content: what the file is known to hold; the storage compares what arrives with it, and keeps the hash.
+        Raises DataFileChangedError when the file holds something else by now, or changes meanwhile.
+        """
+        before = await in_thread(FileState.of, path)
+        size = before.size
+        if content is not None and content.size != size:
+            raise changed(path)
+        headers = {} if content is None else {CRC32: str(content.crc32), CONTENT_HASH: content.sha256}
 
         async def pieces() -> AsyncIterator[bytes]:
             done = 0
@@ -159,7 +192,17 @@ class Bos:
                     if on_progress is not None:
                         on_progress(done, size)
 
-        await self._client.put_object(to.bucket, to.key, pieces, size=size, region=region)
+        try:
+            await self._client.put_object(to.bucket, to.key, pieces, size=size, headers=headers, region=region)
+        except APIError as error:
+            if content is not None and error.code == BAD_DIGEST:
+                raise changed(path) from error
+            raise
+        except InvalidArgumentError as error:
+            # That is also what a file raises that has become longer or shorter than was announced.
+            if await in_thread(FileState.of, path) != before:
+                raise changed(path) from error
+            raise
 
     async def put_bytes(self, content: bytes, to: BosPath, *, region: str | None = None) -> None:
         """Upload bytes that are already in memory."""
@@ -168,6 +211,18 @@ class Bos:
     async def head(self, at: BosPath, *, region: str | None = None) -> Reply:
         """An object's headers. Raises APIError (404) when there is none."""
         return await self._client.head_object(at.bucket, at.key, region=region)
+
+    async def holds(self, at: BosPath, content: Fingerprint, *, region: str | None = None) -> bool:
+        """Whether there is an object of exactly this content, stored with its hash."""
+        try:
+            headers = (await self.head(at, region=region)).headers
+        except APIError as error:
+            if error.http_status == 404:
+                return False
+            raise
+        known = headers.get(CRC32, str(content.crc32))  # not every answer has it
+        found = headers.get("content-length"), headers.get(CONTENT_HASH), known
+        return found == (str(content.size), content.sha256, str(content.crc32))
 
     async def exists(self, at: BosPath, *, region: str | None = None) -> bool:
         """Whether there is such an object; anything but "not found" is raised as it is."""
@@ -192,24 +247,32 @@ class Bos:
         async with self._client.get_object(at.bucket, at.key, region=region) as chunks:
             return b"".join([chunk async for chunk in chunks])
 
-    async def get_file(self, at: BosPath, path: Path, *, region: str | None = None) -> int:
+    async def get_file(
+        self,
+        at: BosPath,
+        path: Path,
+        *,
+        keeps_parts: bool = False,
+        region: str | None = None,
+        on_progress: Callable[[int, int | None], object] | None = None,
+    ) -> int:
         """Download an object into a file, a piece at a time, and return its size in bytes.
 
-        The file appears under its name only when it is whole.
+        The file appears under its name only when it is whole and fits its checksums. A connection that breaks is
+        taken up again where it broke. keeps_parts: a later call goes on as well with what this one leaves behind when
+        it fails. on_progress is told (bytes here, bytes in all).
         """
-        beside, size = anyio.Path(path.with_name(path.name + ".part")), 0
-        try:
-            async with (
-                self._client.get_object(at.bucket, at.key, region=region) as chunks,
-                await anyio.open_file(beside, "wb") as file,
-            ):
-                async for chunk in chunks:
-                    size += await file.write(chunk)
-            await beside.replace(path)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await beside.unlink(missing_ok=True)
-        return size
+        from qianfan.resources.fetching import fetch  # a download is more than a call
+
+        client = self._client
+        await fetch(
+            lambda headers: client.get_object(at.bucket, at.key, headers=headers, region=region),
+            path,
+            client=client,
+            keeps_parts=keeps_parts,
+            on_progress=on_progress,
+        )
+        return (await anyio.Path(path).stat()).st_size
 
     async def copy(self, source: BosPath, to: BosPath, *, region: str | None = None) -> None:
         """Copy an object on the server."""
@@ -299,24 +362,50 @@ class Bos:
 
     # --- uploads in parts ----------------------------------------------------------------------------------------
 
-    async def begin_upload(self, to: BosPath, *, region: str | None = None) -> str:
-        """Begin an upload in parts and return its id. What is not completed or aborted is stored, and billed."""
-        reply = await self._client.object_call(BEGIN_UPLOAD, to.bucket, to.key, query={"uploads": ""}, region=region)
+    async def begin_upload(
+        self, to: BosPath, *, headers: Mapping[str, str] | None = None, region: str | None = None
+    ) -> str:
+        """Begin an upload in parts and return its id. What is not completed or aborted is stored, and billed.
+
+        headers: of the object to be, for example `x-bce-meta-...`.
+        """
+        reply = await self._client.object_call(
+            BEGIN_UPLOAD, to.bucket, to.key, query={"uploads": ""}, headers=headers, region=region
+        )
         return read(BEGIN_UPLOAD, reply, _UploadBegun).upload_id
 
     async def put_part(
-        self, to: BosPath, upload_id: str, number: int, path: Path, start: int, size: int, *, region: str | None = None
+        self,
+        to: BosPath,
+        upload_id: str,
+        number: int,
+        path: Path,
+        start: int,
+        size: int,
+        *,
+        region: str | None = None,
+        on_progress: Callable[[int], object] | None = None,
     ) -> Part:
-        """Upload a piece of a file as part `number` (from 1); the same number again replaces it."""
-        reply = await self._client.put_object(
-            to.bucket,
-            to.key,
-            lambda: _read(path, start, size),
-            size=size,
-            query={"partNumber": str(number), "uploadId": upload_id},
-            region=region,
-        )
-        return Part(number=number, etag=reply.headers.get("etag", "").strip('"'), size=size)
+        """Upload a piece of a file as part `number` (from 1); the same number again replaces it.
+
+        on_progress: told the bytes of the part that were read, from the beginning again when it is sent again.
+        Raises RequestError when the storage got something else than was sent.
+        """
+        md5 = _md5()
+
+        def pieces() -> AsyncIterator[bytes]:
+            nonlocal md5
+            md5 = _md5()
+            return _read(path, start, size, digest=md5, tell=on_progress)
+
+        query = {"partNumber": str(number), "uploadId": upload_id}
+        reply = await self._client.put_object(to.bucket, to.key, pieces, size=size, query=query, region=region)
+        part = Part(number=number, etag=reply.headers.get("etag", "").strip('"').lower(), size=size)
+        if part.etag != md5.hexdigest():
+            raise RequestError(
+                f"put object: part {number} of {to} arrived damaged; upload it again", status_code=reply.status
+            )
+        return part
 
     async def parts(self, to: BosPath, upload_id: str, *, region: str | None = None) -> list[Part]:
         """The parts that arrived, in order."""
@@ -332,14 +421,52 @@ class Bos:
             marker = page.next_part_number_marker
 
     async def complete_upload(
-        self, to: BosPath, upload_id: str, parts: Sequence[Part], *, region: str | None = None
+        self,
+        to: BosPath,
+        upload_id: str,
+        parts: Sequence[Part],
+        *,
+        crc32: int | None = None,
+        region: str | None = None,
     ) -> None:
-        """Make the object of its parts."""
+        """Make the object of its parts. crc32: of the whole, which the storage refuses to make when it differs."""
         listed = [
             {"partNumber": part.number, "eTag": part.etag} for part in sorted(parts, key=lambda part: part.number)
         ]
         query, body = {"uploadId": upload_id}, {"parts": listed}
-        await self._client.object_call(COMPLETE_UPLOAD, to.bucket, to.key, body=body, query=query, region=region)
+        headers = {} if crc32 is None else {CRC32: str(crc32)}
+        await self._client.object_call(
+            COMPLETE_UPLOAD, to.bucket, to.key, body=body, query=query, headers=headers, region=region
+        )
+
+    async def uploads(self, at: BosPath, *, region: str | None = None) -> AsyncGenerator[UploadEntry, None]:
+        """All uploads that were begun and not ended, to keys that begin as `at` says, page after page."""
+        marker = ""
+        while True:
+            asked = {"prefix": at.key, "keyMarker": marker}
+            query = {"uploads": "", **{name: value for name, value in asked.items() if value}}
+            reply = await self._client.object_call(LIST_UPLOADS, at.bucket, query=query, region=region)
+            page = read(LIST_UPLOADS, reply, _Uploads)
+            for entry in page.uploads:
+                yield entry
+            if not page.is_truncated or page.next_key_marker <= marker:
+                return
+            marker = page.next_key_marker
+
+    async def abort_uploads(
+        self, at: BosPath, *, begun_before: datetime | None = None, region: str | None = None
+    ) -> int:
+        """Give up the uploads to keys that begin as `at` says, and free what is stored of them. Returns how many.
+
+        begun_before: only those begun earlier, so that one that is under way goes on.
+        """
+        count = 0
+        async with aclosing(self.uploads(at, region=region)) as uploads:
+            async for upload in uploads:
+                if begun_before is None or (upload.initiated is not None and upload.initiated < begun_before):
+                    await self.abort_upload(BosPath(at.bucket, upload.key), upload.upload_id, region=region)
+                    count += 1
+        return count
 
     async def abort_upload(self, to: BosPath, upload_id: str, *, region: str | None = None) -> None:
         """Give up an upload and free what was stored of it."""
@@ -352,52 +479,63 @@ class Bos:
         *,
         part_size: int = PART,
         at_once: int = 4,
+        content: Fingerprint | None = None,
         region: str | None = None,
         on_progress: Callable[[int, int], object] | None = None,
     ) -> None:
         """Upload a file in parts, several at a time; needed above 5 GB, faster well below.
 
         part_size: bytes, 5 MiB at least; larger ones are chosen where 10,000 would not do. on_progress is told (bytes
-        that arrived, bytes in all). A part that fails is sent again by itself; when it cannot be sent, or the caller is
-        cancelled, the upload is aborted.
+        there, bytes in all), with those of an earlier try at once. A part that fails is sent again by itself.
+
+        What was interrupted goes on: an upload to the same key whose parts are this file's is completed with what is
+        missing. So an upload that is cancelled or loses the network keeps its parts, which are stored, and billed,
+        until it is tried again or `abort_uploads` frees them. One that fails for good is aborted.
+
+        content: what the file held when the key was chosen by it. The storage then compares the whole with it, and
+        other uploads to this key, of the same content, make no difference.
+
+        Raises DataFileChangedError when the file changes meanwhile, RequestError when a part arrives damaged.
         """
-        if part_size < _LEAST_PART or at_once < 1:
-            raise InvalidArgumentError(f"part_size must be {_LEAST_PART} at least, and at_once 1 at least")
-        size = (await anyio.Path(path).stat()).st_size
-        part_size = max(part_size, -(-size // _MOST_PARTS))
-        upload_id = await self.begin_upload(to, region=region)
-        arrived: list[Part] = []
-        gate = anyio.Semaphore(at_once)
+        if part_size < LEAST_PART or at_once < 1:
+            raise InvalidArgumentError(f"part_size must be {LEAST_PART} at least, and at_once 1 at least")
+        from qianfan.resources.bos_parts import send_in_parts  # it is made of the calls above
 
-        async def put(number: int, start: int) -> None:
-            async with gate:
-                length = min(part_size, size - start)
-                arrived.append(await self.put_part(to, upload_id, number, path, start, length, region=region))
-            if on_progress is not None:
-                on_progress(sum(part.size or 0 for part in arrived), size)
-
-        try:
-            async with anyio.create_task_group() as group:
-                for number, start in enumerate(range(0, max(size, 1), part_size), start=1):
-                    group.start_soon(put, number, start)
-            await self.complete_upload(to, upload_id, arrived, region=region)
-        except BaseException as error:
-            with anyio.CancelScope(shield=True), anyio.move_on_after(10):
-                await self.abort_upload(to, upload_id, region=region)
-            raise _first(error) from None
+        await send_in_parts(
+            self,
+            path,
+            to,
+            part_size=part_size,
+            at_once=at_once,
+            content=content,
+            region=region,
+            on_progress=on_progress,
+        )
 
 
-def _first(error: BaseException) -> BaseException:
-    """The failure of the first part that failed, out of the group that the others are stopped in."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+async def _read(
+    path: Path,
+    start: int,
+    size: int = sys.maxsize,
+    *,
+    digest: Digest | None = None,
+    tell: Callable[[int], object] | None = None,
+) -> AsyncGenerator[bytes, None]:
+    """A piece of a file; without a size to its end, so that a file that grows meanwhile is noticed.
 
-
-async def _read(path: Path, start: int, size: int = sys.maxsize) -> AsyncGenerator[bytes, None]:
-    """A piece of a file; without a size to its end, so that a file that grows meanwhile is noticed."""
+    digest: fed with it. tell: told the bytes that were handed out.
+    """
+    done = 0
     async with await anyio.open_file(path, "rb") as file:
         await file.seek(start)
-        while size > 0 and (piece := await file.read(min(CHUNK, size))):
-            size -= len(piece)
+        while done < size and (piece := await file.read(min(CHUNK, size - done))):
+            done += len(piece)
+            if digest is not None:
+                digest.update(piece)
             yield piece
+            if tell is not None:
+                tell(done)
+
+
+def _md5() -> Digest:
+    return hashlib.md5(usedforsecurity=False)

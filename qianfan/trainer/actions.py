@@ -21,7 +21,7 @@ from qianfan.evaluation.stored import require_all, stored
 from qianfan.model import DeployConfig, Model, Service, batching
 from qianfan.pipeline import Action, Context, Fenced, Mark, Purchase, Receipt
 from qianfan.resources import Platform
-from qianfan.resources.console.consts import DataTemplateType, PeftType, TrainMode
+from qianfan.resources.console.consts import DataFormat, DataTemplateType, PeftType, TrainMode
 from qianfan.resources.console.consts import TrainStatus as TaskStatus
 from qianfan.resources.llm.options import for_the_model
 from qianfan.resources.purchase import labelled, name_with
@@ -75,12 +75,13 @@ class LoadDataSetAction(Action[PlatformDataset]):
     """Bring data into a state that the platform can train on: upload what is local, release what is not yet.
 
     dataset: a Dataset, a DatasetConfig, an id, a file, a `bos:/…` path, or a list of these.
-    dataset_template: the kind of rows the training needs.
+    dataset_template, data_format: the kind of rows the training needs; the latter where the former does not tell.
     split_ratio: percent of the rows kept for evaluation, where the dataset's own configuration does not say.
     """
 
     dataset: Any
     dataset_template: DataTemplateType | None = None
+    data_format: DataFormat | None = Field(default=None, exclude=True)
     corpus_config: CorpusConfig | None = None
     split_ratio: float | None = Field(default=None, ge=0, le=100)
     check_first: Callable[[Platform], Awaitable[object]] | None = Field(default=None, exclude=True)
@@ -92,7 +93,9 @@ class LoadDataSetAction(Action[PlatformDataset]):
         await check_files(config.datasets)
         if self.check_first is not None:
             await self.check_first(platform_of(ctx))
-        places = await load_datasets(config.datasets, self.dataset_template, platform_of(ctx), ctx)
+        places = await load_datasets(
+            config.datasets, self.dataset_template, platform_of(ctx), ctx, data_format=self.data_format
+        )
         split = self.split_ratio if self.split_ratio is not None else DEFAULT_SPLIT_RATIO
         corpus = self.corpus_config or config.corpus_config()
         return PlatformDataset(

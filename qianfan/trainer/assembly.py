@@ -19,7 +19,7 @@ from qianfan.pipeline._events import AnyHandler, as_handlers
 from qianfan.pipeline._pipeline import outputs_so_far
 from qianfan.pipeline._plan import fingerprint
 from qianfan.resources import Platform
-from qianfan.resources.console.consts import DataTemplateType, PeftType, TrainMode
+from qianfan.resources.console.consts import DataFormat, DataTemplateType, PeftType, TrainMode
 from qianfan.resources.purchase import token_for
 from qianfan.trainer.actions import (
     AttachAction,
@@ -67,6 +67,8 @@ class AssembledTrainer:
 
     mode: ClassVar[TrainMode] = TrainMode.SFT
     template: ClassVar[DataTemplateType | None] = DataTemplateType.NonSortedConversation
+    data_format: ClassVar[DataFormat | None] = None
+    """The kind of rows in newer words, where the template does not tell it."""
     publishes: ClassVar[bool] = True
 
     def __init__(
@@ -148,6 +150,7 @@ class AssembledTrainer:
                 id=token_for(self.id, "load"),
                 dataset=mixed,
                 dataset_template=template,
+                data_format=self.data_format if dataset_template is None else None,
                 corpus_config=made_of(CorpusConfig, corpus_config),
                 split_ratio=split,
                 check_first=self._check_first,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ import anyio
 
 from qianfan._sync import in_thread
 from qianfan.dataset import Dataset, QianfanDataSource
+from qianfan.dataset.imported import Imported
 from qianfan.dataset.sources import FileDataSource, LocalSource
-from qianfan.dataset.upload import UploadTarget, upload
+from qianfan.dataset.upload import UploadTarget, at_hand, upload
 from qianfan.errors import InvalidArgumentError
-from qianfan.pipeline import Context
+from qianfan.pipeline import Context, Row
 from qianfan.pipeline._record import order_of
 from qianfan.resources import BosPath, Platform
-from qianfan.resources.console.consts import DataReleaseStatus, DataTemplateType
+from qianfan.resources.console.consts import DataFormat, DataReleaseStatus, DataTemplateType
 from qianfan.resources.purchase import name_with, token_for
 from qianfan.resources.schemas import DatasetInfo
 from qianfan.trainer.configs import DatasetConfig
@@ -28,13 +29,22 @@ LOST = "lost:"
 
 
 async def load_datasets(
-    datasets: Sequence[Any], template: DataTemplateType | None, platform: Platform, ctx: Context
+    datasets: Sequence[Any],
+    template: DataTemplateType | None,
+    platform: Platform,
+    ctx: Context,
+    *,
+    data_format: DataFormat | None = None,
 ) -> list[str]:
     """Where each dataset is once it can be trained on: `ds-…`, or `bos:/…` as given.
 
+    template, data_format: the kind of rows that is needed; the latter also tells pairs of answers from judged ones.
     Local data are checked, uploaded, imported and released; datasets on the platform are released if they are not yet.
     """
-    return [await _Loading(number, template, platform, ctx).place_of(one) for number, one in enumerate(datasets)]
+    places: list[str] = []
+    for number, one in enumerate(datasets):
+        places.append(await _Loading(number, template, data_format, platform, ctx, places).place_of(one))
+    return places
 
 
 def check_template(dataset: Any, template: DataTemplateType) -> None:
@@ -109,58 +119,89 @@ def reference_of(dataset: Any) -> Any:
 
 def _digest(source: LocalSource) -> str:
     """What tells one content from another. Blocking; reads all of it, a piece at a time."""
+    if isinstance(source, FileDataSource):
+        return source.fingerprint()
     digest = hashlib.sha256()
-    if isinstance(source, FileDataSource) and source.path.is_file():
-        with source.path.open("rb") as file:
-            while piece := file.read(2**20):
-                digest.update(piece)
-    else:
-        for row in source.rows():
-            digest.update(json.dumps(row.to_json(), ensure_ascii=False, sort_keys=True).encode())
+    for row in source.rows():
+        digest.update(json.dumps(row.to_json(), ensure_ascii=False, sort_keys=True).encode())
     return digest.hexdigest()
 
 
 class _Loading:
     """One dataset on its way. What is done is noted, so that a resumed run goes on from there."""
 
-    def __init__(self, number: int, template: DataTemplateType | None, platform: Platform, ctx: Context) -> None:
+    def __init__(
+        self,
+        number: int,
+        template: DataTemplateType | None,
+        data_format: DataFormat | None,
+        platform: Platform,
+        ctx: Context,
+        besides: Collection[str],
+    ) -> None:
         self._key = f"content_{number}"
         self._number = number
         self._template = template
+        self._data_format = data_format
         self._platform = platform
         self._ctx = ctx
         self._purchases = ctx.purchases
+        self._besides = besides
 
     async def place_of(self, dataset: Any) -> str:
         if isinstance(dataset, str) and dataset.startswith("bos:"):
             return str(BosPath.parse(dataset))
         source = source_of(dataset)
         if isinstance(source, LocalSource):
-            return await self._release(await self._upload(source))
-        return await self._release(source)
+            return (await self._put_there(source)).dataset_id
+        return (await self._release(source)).dataset_id
 
     # --- upload ---------------------------------------------------------------------------------------------
 
-    async def _upload(self, source: LocalSource) -> QianfanDataSource:
-        client = self._platform.client
-        imported = self._purchases.known(f"import_{self._number}")
-        if imported is not None:
-            dataset = QianfanDataSource(imported.id, client=client)
+    async def _put_there(self, given: LocalSource) -> DatasetInfo:
+        """A released dataset of these rows: one that this run or an earlier one made of them, or a new one."""
+        begun = self._purchases.known(f"import_{self._number}")
+        if begun is not None:
+            dataset = QianfanDataSource(begun.id, client=self._platform.client)
             await dataset.await_import(on_look=self._tell)
-            return dataset
-        if isinstance(source, FileDataSource) and source.shape is None:
-            await in_thread(source.open)
+            return await self._release(dataset)
+        source = await at_hand(given)
         _check(source.template_type, self._template, source.name)
+        if self._data_format is not None and source.data_format not in (None, self._data_format):
+            found = source.data_format.value
+            raise InvalidArgumentError(
+                f"{source.name} holds {found} rows, and this training needs {self._data_format.value}"
+            )
         await self._require_same_content(source)
         self._ctx.report(f"uploading {source.name}", {"dataset": source.name})
-        return await upload(
+        # What this run has ordered already is its own; only before that will another run's dataset do.
+        imported = Imported(self._platform.client, besides=self._besides) if self._row is None else None
+        uploaded = await upload(
             source,
             self._target(source),
-            client=client,
+            client=self._platform.client,
             on_progress=self._tell_bytes,
+            on_look=self._tell,
             purchases=self._purchases,
             number=self._number,
+            imported=imported,
         )
+        if imported is not None and self._row is None:
+            there = uploaded.dataset_id
+            self._ctx.report(f"the rows of {source.name} are in dataset {there} already", {"dataset": there})
+        info = await self._release(uploaded)
+        if imported is not None:
+            await imported.remember(info)
+        return info
+
+    @property
+    def _order(self) -> str:
+        return order_of(self._ctx.action.id, f"dataset_{self._number}")
+
+    @property
+    def _row(self) -> Row | None:
+        """What is noted of the dataset that this run has ordered, or begun to."""
+        return self._ctx.state.record.rows.get(self._order)
 
     async def _require_same_content(self, source: LocalSource) -> None:
         """A run that was interrupted goes on with the rows that it began with."""
@@ -181,9 +222,8 @@ class _Loading:
                 f"training on {source.name!r} needs a bucket of yours that the file can pass through: set "
                 "QIANFAN_BOS_BUCKET, or upload it with Dataset.save(..., sup_storage_id=...) and give the id"
             )
-        order = order_of(self._ctx.action.id, f"dataset_{self._number}")
-        row = self._ctx.state.record.rows.get(order)
-        token = token_for(self._ctx.run_id, order, row.gen if row is not None else 0)
+        row = self._row
+        token = token_for(self._ctx.run_id, self._order, row.gen if row is not None else 0)
         stem = Path(source.name).stem if isinstance(source, FileDataSource) else "rows"
         return UploadTarget(
             bucket=settings.bos_bucket,
@@ -191,12 +231,11 @@ class _Loading:
             name=name_with(token, stem),
             template_type=source.template_type,
             owns_storage=False,
-            key_stem=f"data_{token}",
         )
 
     # --- release --------------------------------------------------------------------------------------------
 
-    async def _release(self, given: QianfanDataSource) -> str:
+    async def _release(self, given: QianfanDataSource) -> DatasetInfo:
         # The trainer's own client, whichever account the dataset was looked up with.
         source = QianfanDataSource(given.dataset_id or given.id, client=self._platform.client)
         info = await source.arefresh()
@@ -205,7 +244,7 @@ class _Loading:
             self._ctx.report(f"releasing dataset {info.dataset_id}", {"dataset": info.dataset_id})
             info = await source.arelease_dataset(on_look=self._tell)
         given.info = info
-        return info.dataset_id
+        return info
 
     # --- telling --------------------------------------------------------------------------------------------
 

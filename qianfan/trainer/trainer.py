@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qianfan.resources.console.consts import DataTemplateType, TrainMode
+from qianfan.resources.console.consts import DataFormat, DataTemplateType, TrainMode
 from qianfan.trainer.arguments import TrainConfigLike
 from qianfan.trainer.assembly import Handlers
 from qianfan.trainer.by_id import TrainerById
@@ -87,6 +87,7 @@ class DPO(Trainer):
     """Preference training on pairs of a better and a worse answer."""
 
     mode = TrainMode.DPO
+    data_format = DataFormat.DPOPromptChosenRejected
     template = DataTemplateType.PromptChosenRejected
 
 
@@ -94,5 +95,6 @@ class KTO(Trainer):
     """Preference training on answers that are marked as good or as bad, one for each question."""
 
     mode = TrainMode.KTO
+    data_format = DataFormat.KTOPromptChosenRejected
     template = None
-    """The kind has no number on the platform, which checks the data itself."""
+    """The kind has no number on the platform."""

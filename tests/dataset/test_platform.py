@@ -52,7 +52,7 @@ async def test_a_dataset_is_known_by_its_number(emulator, id):
     assert dataset.template_type is DataTemplateType.NonSortedConversation
     assert dataset.is_released
     assert not dataset.is_local
-    assert len(dataset) == dataset.row_number >= 140
+    assert len(dataset) == dataset.row_number() >= 140
     twin = await Dataset.aload(qianfan_dataset_id=source.dataset_id)
     assert twin.inner_data_source_cache.old_dataset_id == 111
 
@@ -61,7 +61,7 @@ def test_the_blocking_form_does_the_same(emulator):
     dataset = Dataset.load(qianfan_dataset_id=111, is_download_to_local=False)
     assert repr(dataset).startswith("Dataset(id=111, template=NonSortedConversation, name=")
     assert repr(dataset).endswith("release=Finished)")
-    assert "<td>Finished</td>" in dataset._repr_html_()
+    assert ">Finished</td>" in dataset._repr_html_()
     assert QianfanDataSource.get_existed_dataset(111).release_dataset()
     assert emulator.count("dataset/release") == 0
 
@@ -82,7 +82,7 @@ async def test_an_unknown_id_fails_while_loading(emulator):
 
 async def test_rows_on_the_platform_stay_there(emulator):
     dataset = await Dataset.aload(qianfan_dataset_id=111)
-    for read in (dataset.to_pylist, dataset.validate, lambda: dataset[0]):
+    for read in (dataset.to_pylist, dataset.validate, lambda: dataset.map(str)):
         with pytest.raises(InvalidArgumentError, match="dataset 111 is on the platform"):
             read()
 

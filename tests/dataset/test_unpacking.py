@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qianfan.dataset.unpacking import unpack_rows
+from qianfan.dataset.unpacking import unpack_images, unpack_rows
 from qianfan.errors import DatasetExportError, FileSizeOverflow
 
 
@@ -180,3 +180,63 @@ def test_archives_without_rows_that_can_be_read(
 ) -> None:
     with pytest.raises(DatasetExportError, match=said):
         unpacked(packed(tmp_path, members, method))
+
+
+# --- images ----------------------------------------------------------------------------------------------------------
+
+
+def unpacked_images(archive: Path, limit: int = 10**6, **limits: int) -> dict[str, bytes]:
+    target = archive.with_name("images")
+    unpack_images(archive, target, dataset_id="ds-1", limit=limit, **limits)
+    return {path.name: path.read_bytes() for path in sorted(target.iterdir())}
+
+
+def test_images_and_what_is_said_of_them_in_the_order_they_are_packed(tmp_path: Path) -> None:
+    members = {
+        "b/cat.JSON": b'{"prompt": "cat"}',
+        "b/cat.PNG": b"a cat",
+        "a/cat.jpg": b"another cat",
+        "dog.webm": b"no image",
+        "dog.json": b'{"prompt": "of no image"}',
+        "folder/": b"",
+        "0.bmp": b"nothing is said of it",
+        "a/cat.json": b'{"prompt": "another"}',
+    }
+    assert unpacked_images(packed(tmp_path, members)) == {
+        "0.json": b'{"prompt": "cat"}',
+        "0.png": b"a cat",
+        "1.jpg": b"another cat",
+        "1.json": b'{"prompt": "another"}',
+        "2.bmp": b"nothing is said of it",
+    }
+
+
+def test_rows_of_images_sort_as_they_are_numbered(tmp_path: Path) -> None:
+    members = {f"{number}.png": str(number).encode() for number in range(101)}
+    found = unpacked_images(packed(tmp_path, members))
+    assert [*found.values()] == [*members.values()]
+    assert [*found][::50] == ["000.png", "050.png", "100.png"]
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc/evil.png", "C:\\evil.png", "..\\..\\evil.png", "a/../../evil.png", "../evil.png"]
+)
+def test_no_name_of_an_image_becomes_a_path(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "a"
+    folder.mkdir()
+    assert unpacked_images(packed(folder, {name: b"1"})) == {"0.png": b"1"}
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["0.png", "a", "export.zip", "images"]
+
+
+@pytest.mark.parametrize("members", [{}, {"1.jsonl": b"1\n"}, {"1.json": b"{}"}])
+def test_archives_without_images(tmp_path: Path, members: dict[str, bytes]) -> None:
+    with pytest.raises(DatasetExportError, match="'ds-1': the export holds no images"):
+        unpacked_images(packed(tmp_path, members))
+
+
+def test_limits_hold_for_images_as_well(tmp_path: Path) -> None:
+    archive = packed(tmp_path, {"a.png": bytes(60), "b.png": bytes(60)})
+    with pytest.raises(FileSizeOverflow, match="larger than 100 bytes"):
+        unpacked_images(archive, limit=100)
+    with pytest.raises(FileSizeOverflow, match="more than 1 files"):
+        unpack_images(archive, tmp_path / "other", dataset_id="ds-1", limit=10**6, most_members=1)

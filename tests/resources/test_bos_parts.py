@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from pathlib import Path
 
 import anyio
 import pytest
 
 from qianfan.emulator import Emulator
-from qianfan.errors import APIError, InvalidArgumentError
+from qianfan.errors import APIError, DataFileChangedError, InvalidArgumentError
 from qianfan.resources import BosPath, Platform
 from qianfan.resources.bos import Part
+from qianfan.resources.fingerprint import fingerprint
 from qianfan.utils.bos_uploader import BosHelper, generate_bos_file_parent_path, is_valid_bos_path, parse_bos_path
 
 pytestmark = pytest.mark.anyio
@@ -110,14 +112,118 @@ async def test_an_upload_that_fails_is_aborted(platform: Platform, emulator: Emu
     assert not await platform.bos.exists(LARGE)
 
 
-async def test_a_cancelled_upload_is_aborted(platform: Platform, emulator: Emulator, tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"x" * (11 * MIB))
+async def interrupted(platform: Platform, path: Path, to: BosPath = LARGE) -> None:
+    """An upload that is cancelled when its first part of 5 MiB has arrived."""
     with anyio.CancelScope() as scope:
         await platform.bos.put_file_in_parts(
-            tmp_path / "file", LARGE, part_size=5 * MIB, at_once=1, on_progress=lambda done, size: scope.cancel()
+            path,
+            to,
+            part_size=5 * MIB,
+            at_once=1,
+            on_progress=lambda done, size: scope.cancel() if done > 5 * MIB else None,
         )
     assert scope.cancelled_caught
-    assert (emulator.count("AbortMultipartUpload"), emulator.count("CompleteMultipartUpload")) == (1, 0)
+
+
+async def test_a_cancelled_upload_goes_on_where_it_stopped(
+    platform: Platform, emulator: Emulator, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(b"x" * (11 * MIB) + b"end")
+    await interrupted(platform, tmp_path / "file")
+    assert emulator.count("AbortMultipartUpload") == 0
+    sent, told = emulator.count("UploadPart"), list[int]()
+    await platform.bos.put_file_in_parts(
+        tmp_path / "file", LARGE, part_size=5 * MIB, on_progress=lambda done, size: told.append(done)
+    )
+    assert told[0] == 5 * MIB
+    assert told == sorted(set(told))
+    assert emulator.count("UploadPart") - sent == 2
+    assert emulator.count("InitiateMultipartUpload") == 1
+    assert emulator.read_object(BUCKET, "large") == (tmp_path / "file").read_bytes()
+
+
+async def test_parts_of_other_content_are_left_alone(platform: Platform, emulator: Emulator, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x" * (11 * MIB))
+    await interrupted(platform, tmp_path / "file")
+    (tmp_path / "file").write_bytes(b"y" * (11 * MIB))
+    await platform.bos.put_file_in_parts(tmp_path / "file", LARGE, part_size=5 * MIB)
+    assert emulator.count("InitiateMultipartUpload") == 2
+    assert emulator.read_object(BUCKET, "large") == b"y" * (11 * MIB)
+    left = [upload.key async for upload in platform.bos.uploads(LARGE)]
+    assert left == ["large"]
+
+
+async def test_uploads_that_nobody_goes_on_with_are_given_up(
+    platform: Platform, emulator: Emulator, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(b"x" * (6 * MIB))
+    for number in range(3):
+        await interrupted(platform, tmp_path / "file", BosPath(BUCKET, f"in/{number}"))
+    first = [upload async for upload in platform.bos.uploads(BosPath(BUCKET, "in/"))]
+    assert [upload.key for upload in first] == ["in/0", "in/1", "in/2"]
+    assert first[0].initiated is not None
+    assert await platform.bos.abort_uploads(BosPath(BUCKET, "in/"), begun_before=first[0].initiated) == 0
+    assert await platform.bos.abort_uploads(BosPath(BUCKET, "in/")) == 3
+    assert [upload async for upload in platform.bos.uploads(BosPath(BUCKET, ""))] == []
+
+
+async def test_two_at_once_that_send_the_same(platform: Platform, emulator: Emulator, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x" * (11 * MIB))
+    content = fingerprint(tmp_path / "file")
+    async with anyio.create_task_group() as group:
+        for _ in range(2):
+            group.start_soon(
+                partial(platform.bos.put_file_in_parts, content=content, part_size=5 * MIB), tmp_path / "file", LARGE
+            )
+    assert await platform.bos.holds(LARGE, content)
+    assert [upload async for upload in platform.bos.uploads(LARGE)] == []
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["by its content", "by its key alone"])
+async def test_a_completion_whose_answer_is_lost(
+    platform: Platform, emulator: Emulator, tmp_path: Path, is_known: bool
+) -> None:
+    """Asked again, the storage knows no such upload any more, as when another process completed it."""
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * (6 * MIB))
+    content = fingerprint(path)
+    emulator.faults.add("CompleteMultipartUpload", drop="after")
+    await platform.bos.put_file_in_parts(path, LARGE, content=content if is_known else None)
+    assert emulator.read_object(BUCKET, "large") == path.read_bytes()
+    assert await platform.bos.holds(LARGE, content) is is_known
+    assert emulator.count("UploadPart") == (1 if is_known else 2)
+
+
+async def test_a_whole_that_differs_is_not_made(platform: Platform, emulator: Emulator, tmp_path: Path) -> None:
+    """The file was replaced by one of the same size between the two times it was read."""
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * (6 * MIB))
+    content = fingerprint(path)
+    path.write_bytes(b"y" * (6 * MIB))
+    for send in (platform.bos.put_file, platform.bos.put_file_in_parts):
+        with pytest.raises(DataFileChangedError, match="was changed while it was read"):
+            await send(path, LARGE, content=content)
+    assert not await platform.bos.exists(LARGE)
+    assert [upload async for upload in platform.bos.uploads(LARGE)] == []
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["by its content", "by its key alone"])
+async def test_a_file_that_shrinks_meanwhile(
+    platform: Platform, emulator: Emulator, tmp_path: Path, is_known: bool
+) -> None:
+    """Less comes than was announced, which is told as what it is, and nothing is kept of it."""
+    path = tmp_path / "file"
+
+    def shrink(done: int, size: int) -> None:
+        with path.open("r+b") as file:
+            file.truncate(5 * MIB + 1)
+
+    for send in (platform.bos.put_file, partial(platform.bos.put_file_in_parts, at_once=1, part_size=5 * MIB)):
+        path.write_bytes(b"x" * (11 * MIB))
+        with pytest.raises(DataFileChangedError, match="was changed while it was read"):
+            await send(path, LARGE, content=fingerprint(path) if is_known else None, on_progress=shrink)
+    assert not await platform.bos.exists(LARGE)
+    assert [upload async for upload in platform.bos.uploads(LARGE)] == []
 
 
 async def test_going_on_with_the_parts_that_arrived(platform: Platform, emulator: Emulator, tmp_path: Path) -> None:

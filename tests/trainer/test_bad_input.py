@@ -218,7 +218,7 @@ GOOD = b'[{"prompt": "a", "response": [["b"]]}]\n'
         pytest.param(GOOD + b'{"oops"\n', "line 2", id="bad JSON"),
         pytest.param(GOOD + b'[{"prompt": "a", "response": [[""]]}]\n', "line 2", id="empty answer"),
         pytest.param(GOOD + b'[{"prompt": "\xff", "response": [["b"]]}]\n', "UTF-8", id="encoding"),
-        pytest.param(b'{"nobody": "knows"}\n', "cannot tell", id="unknown shape"),
+        pytest.param(b'{"nobody": "knows"}\n', "rename", id="unknown shape"),
     ],
 )
 async def test_a_bad_file_names_its_line_and_sends_nothing(

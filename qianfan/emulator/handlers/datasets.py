@@ -22,7 +22,7 @@ from qianfan.emulator.handlers.storing import store
 from qianfan.emulator.lifecycle import EXPORT, IMPORT, RELEASE
 from qianfan.emulator.records import Dataset, Group, ImportTask, Source
 from qianfan.emulator.refusals import Problem, Refused, RefusedObject, invalid
-from qianfan.emulator.scans import Scan
+from qianfan.emulator.scans import BadLine
 from qianfan.emulator.templates import Template
 from qianfan.emulator.wire import Request
 
@@ -109,7 +109,7 @@ def begin_import(account: Account, dataset: Dataset, sources: list[Source], prob
         raise Refused(Problem.STATE, "datasetId", f"{dataset.id} is being imported already")
     if under_way(account, dataset):
         raise Refused(Problem.STATE, "datasetId", f"{dataset.id} is being cleaned or augmented")
-    bad = account.scan(sources, account.template_of(dataset)).bad
+    bad = account.bad_lines(sources, account.template_of(dataset))
     ends = "ImportFailed" if bad or problem else None
     reason = problem or (f"{len(bad)} lines do not fit the template" if bad else "")
     work = account.stages.imports.begin(account.clock, ends=ends, reason=reason)
@@ -159,7 +159,7 @@ def _end_import(account: Account, dataset: Dataset) -> None:
         dataset.bad_lines = []
         dataset.import_report = ""
     else:
-        dataset.bad_lines = _report(account.scan(dataset.incoming, template), dataset.import_reason)
+        dataset.bad_lines = _report(account.bad_lines(dataset.incoming, template), dataset.import_reason)
         dataset.import_report = _stored_report(account, dataset)
     task = account.imports.get(dataset.import_id)
     if task is not None:
@@ -182,9 +182,9 @@ def _stored_report(account: Account, dataset: Dataset) -> str:
     return key
 
 
-def _report(scanned: Scan, reason: str) -> list[dict[str, JSON]]:
+def _report(bad: list[BadLine], reason: str) -> list[dict[str, JSON]]:
     lines: list[dict[str, JSON]] = [
-        {"file": line.file, "number": line.number, "text": line.text, "reason": line.reason} for line in scanned.bad
+        {"file": line.file, "number": line.number, "text": line.text, "reason": line.reason} for line in bad
     ]
     return lines or [{"file": "", "number": 0, "text": "", "reason": reason}]
 
