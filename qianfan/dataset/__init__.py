@@ -1,12 +1,29 @@
 """Datasets: rows in files, in memory or on the platform, checked and moved between them."""
 
-from qianfan.dataset.consts import DataStorageType, DataTemplateType, FormatType
+from typing import TYPE_CHECKING, NoReturn
+
+from qianfan.dataset.consts import (
+    DataExportDestinationType,
+    DataProjectType,
+    DataSetType,
+    DataSourceType,
+    DataStorageType,
+    DataTemplateType,
+    FormatType,
+)
+from qianfan.dataset.data_source import BosDataSource, DataSource, FileDataSource, QianfanDataSource
 from qianfan.dataset.dataset import Dataset
-from qianfan.dataset.platform_source import QianfanDataSource
+from qianfan.dataset.places import refuse_afs
 from qianfan.dataset.report import Report
-from qianfan.dataset.sources import FileDataSource
+from qianfan.dataset.table import Table
 
 __all__ = [
+    "BosDataSource",
+    "DataExportDestinationType",
+    "DataProjectType",
+    "DataSetType",
+    "DataSource",
+    "DataSourceType",
     "DataStorageType",
     "DataTemplateType",
     "Dataset",
@@ -14,4 +31,12 @@ __all__ = [
     "FormatType",
     "QianfanDataSource",
     "Report",
+    "Table",
 ]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> NoReturn:
+        if name == "AFSDataSource":
+            refuse_afs(name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

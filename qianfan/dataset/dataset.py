@@ -2,146 +2,139 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from html import escape
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NoReturn
 
-from typing_extensions import Self
+from typing_extensions import Self, Unpack
 
 from qianfan._sync import in_thread, run_sync
-from qianfan._transport import Client
+from qianfan._transport import Client, client_with
+from qianfan.dataset.account import Account
+from qianfan.dataset.bos_source import BosDataSource
+from qianfan.dataset.columns import rows_of
 from qianfan.dataset.consts import DataTemplateType, FormatType
+from qianfan.dataset.converting import write
 from qianfan.dataset.download import download
+from qianfan.dataset.located import LocatedTable
+from qianfan.dataset.options import LoadOptions, RoleColumns, SaveOptions
+from qianfan.dataset.places import Destination, Keys, Origin, Place, Source
 from qianfan.dataset.platform_source import QianfanDataSource
-from qianfan.dataset.reading import file_format_of
-from qianfan.dataset.report import Report
-from qianfan.dataset.rows import Conversation, JsonRow, Row
+from qianfan.dataset.processing import concatenated, mixed
+from qianfan.dataset.row_table import Columns
 from qianfan.dataset.schema import Schema
 from qianfan.dataset.sources import FileDataSource, LocalSource, MemoryDataSource
+from qianfan.dataset.table import Table
 from qianfan.dataset.upload import UploadTarget, upload
-from qianfan.dataset.writing import write_rows
-from qianfan.errors import ArgumentNotFoundError, InvalidArgumentError
-from qianfan.resources.console.consts import DataReleaseStatus
-
-Source: TypeAlias = LocalSource | QianfanDataSource
-JsonRows: TypeAlias = list[JsonRow]
-
-GROUP_COLUMN = "_group"
-"""With `organize_data_as_group`, which conversation a turn belongs to."""
+from qianfan.errors import ArgumentNotFoundError, InvalidArgumentError, NotImplmentError
+from qianfan.resources.fetching import OnBytes
 
 
-class Dataset:
+class Dataset(LocatedTable):
     """Rows to train on or to evaluate with.
 
     A local dataset gives its rows in the platform's form, whatever form the file has; it is read when asked and not
-    kept in memory. A dataset on the platform is a name for what is there: its rows stay there unless they are
-    downloaded, into a temporary file that goes with the dataset.
+    kept in memory. A dataset on the platform is a name for what is there: its rows stay there, and are fetched one by
+    one when asked for by position, unless they are downloaded, into a temporary file that goes with the dataset. What
+    changes the rows needs them on this machine; the changed dataset is local.
 
-    inner_data_source_cache: where the rows are: a `QianfanDataSource` (with `id`, `template_type`, …), a
-        `FileDataSource` or a `MemoryDataSource`.
-    input_columns, reference_column: which parts of a row are the question and the answer.
+    input_columns, reference_column: which columns are the question and the answer. eval_input_column,
+        eval_llm_output_column: the same in a dataset of a model's answers.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        *,
-        organize_data_as_group: bool = False,
-        input_columns: Sequence[str] | None = None,
-        reference_column: str | None = None,
-    ) -> None:
-        self.inner_data_source_cache: Source = source
-        self._grouped = organize_data_as_group
-        self._turns: JsonRows | None = None
+    def __init__(self, source: Source, *, organize_data_as_group: bool = False, **columns: Unpack[RoleColumns]) -> None:
+        super().__init__(source, organize_data_as_group=organize_data_as_group)
+        self._home = source if isinstance(source, FileDataSource) else None
         conversational = self.template_type in _CONVERSATIONS
-        self.input_columns = list(input_columns) if input_columns else ["prompt"] if conversational else None
-        self.reference_column = reference_column or ("response" if conversational else None)
+        answers = isinstance(source, LocalSource) and source.shape is not None and source.shape.name == "answers"
+        self.input_columns = columns.get("input_columns") or (["prompt"] if conversational else None)
+        self.reference_column = columns.get("reference_column") or ("response" if conversational else None)
+        self.eval_input_column = columns.get("eval_input_column") or ("input" if answers else None)
+        self.eval_llm_output_column = columns.get("eval_llm_output_column") or ("output" if answers else None)
 
     # --- ways to get one ------------------------------------------------------------------------------------------
 
     @classmethod
     async def aload(
         cls,
-        source: Source | None = None,
+        source: Place | None = None,
         data_file: str | Path | None = None,
         qianfan_dataset_id: int | str | None = None,
+        bos_load_args: Mapping[str, Any] | None = None,
+        bos_source_args: Mapping[str, Any] | None = None,
+        afs_source_args: Mapping[str, Any] | None = None,
+        huggingface_dataset: Any = None,
+        dataframe: Any = None,
+        schema: Schema | None = None,
+        organize_data_as_group: bool = False,
         *,
         format: str | None = None,
         file_format: FormatType | str | None = None,
-        schema: Schema | None = None,
-        organize_data_as_group: bool = False,
         is_download_to_local: bool | None = None,
-        input_columns: Sequence[str] | None = None,
-        reference_column: str | None = None,
+        does_release: bool = False,
+        on_progress: OnBytes | None = None,
+        ak: str | None = None,
+        sk: str | None = None,
         client: Client | None = None,
+        **columns: Unpack[RoleColumns],
     ) -> Self:
-        """A dataset from a file or from the platform; the first of the three places that is given counts.
+        """A dataset from a file, an object or the platform; the first of the places that is given counts.
 
-        data_file: a `.jsonl`, `.json` or `.txt` file. Its rows are looked at, not loaded.
-        format: the shape of its rows: `dialogue`, `preference`, `query`, `text`, `alpaca`, `messages`,
-            `prompt_response` or `sharegpt`; found out when left out.
-        file_format: how the file holds them, by the end of its name when left out.
+        source: a source, or a path as `data_file` takes it.
+        data_file: a file, folder or zip, as `FileDataSource` takes it, or `bos:/bucket/path`. Its rows are looked at,
+            not loaded.
         qianfan_dataset_id: a dataset on the platform, as number or `ds-…`; looked up with one request.
-        is_download_to_local: fetch the rows of a dataset on the platform now, by way of an export.
+        bos_load_args: create a dataset on the platform from a file in a bucket, with the arguments of
+            `QianfanDataSource.create_from_bos_file`.
+        bos_source_args: a file in a bucket, with the arguments of `BosDataSource`.
+        huggingface_dataset, dataframe: a dataset of Hugging Face's `datasets`, a frame of pandas or polars, an Arrow
+            table.
         schema: the kind of dataset that is expected.
         organize_data_as_group: give the turns of conversations as rows of their own, with a `_group` column.
+        format: the shape of the rows: `dialogue`, `preference`, `query`, `text`, `alpaca`, `messages`, `sharegpt`,
+            `prompt_response`, …; found out when left out.
+        file_format: how a file holds them, by the end of its name when left out.
+        is_download_to_local: fetch the rows of a dataset on the platform now, by way of an export.
+        does_release: release a dataset on the platform, if it is not yet.
+        on_progress: told (bytes here, bytes in all) while rows are downloaded.
+        ak, sk: another account's keys than the settings'.
 
-        Raises InvalidArgumentError for a file that is missing, unreadable or of the wrong kind, ValidationError when
-        its rows have no known form or could have several, APIError for an id that the platform does not know.
-        A download raises InvalidArgumentError as well for a dataset without rows, DatasetExportError when it cannot
-        be exported or read, FileSizeOverflow when it is larger than `EXPORT_FILE_SIZE_LIMIT`.
+        Raises DataFileError for a file that is missing, unreadable or of the wrong kind, ValidationError when its rows
+        have no known shape and UnclearFormatError when they could have several, APIError for an id that the platform
+        does not know. A download raises InvalidArgumentError for a dataset without rows, DatasetExportError when it
+        cannot be exported or read, FileSizeOverflow when it is larger than `EXPORT_FILE_SIZE_LIMIT`.
         """
-        if source is None and data_file is not None:
-            source = FileDataSource(data_file, file_format, format=format)
-        elif source is None and qianfan_dataset_id is not None:
-            source = QianfanDataSource(qianfan_dataset_id, client=client)
-        if source is None:
-            raise ArgumentNotFoundError("Dataset.load needs a data_file, a qianfan_dataset_id or a source")
-        if is_download_to_local and isinstance(source, QianfanDataSource):
-            source.local = await download(source)
-        await _get_ready(source)
-        dataset = cls(
-            source,
-            organize_data_as_group=organize_data_as_group,
-            input_columns=input_columns,
-            reference_column=reference_column,
+        keys = Keys(client=client, ak=ak, sk=sk)
+        origin = Origin(
+            source=source,
+            data_file=data_file,
+            qianfan_dataset_id=qianfan_dataset_id,
+            bos_load_args=bos_load_args,
+            bos_source_args=bos_source_args,
+            afs_source_args=afs_source_args,
+            huggingface_dataset=huggingface_dataset,
+            dataframe=dataframe,
         )
+        found = await origin.find(keys, file_format=file_format, format=format)
+        await _get_ready(found, download_rows=bool(is_download_to_local), on_progress=on_progress)
+        if does_release and isinstance(found, QianfanDataSource):
+            await found.arelease_dataset()
+        dataset = cls(found, organize_data_as_group=organize_data_as_group, **columns)
         if schema is not None:
-            schema.expect(dataset.template_type, dataset.name)
+            schema.expect(dataset)
         return dataset
 
     @classmethod
     def load(
         cls,
-        source: Source | None = None,
+        source: Place | None = None,
         data_file: str | Path | None = None,
         qianfan_dataset_id: int | str | None = None,
-        *,
-        format: str | None = None,
-        file_format: FormatType | str | None = None,
-        schema: Schema | None = None,
-        organize_data_as_group: bool = False,
-        is_download_to_local: bool | None = None,
-        input_columns: Sequence[str] | None = None,
-        reference_column: str | None = None,
-        client: Client | None = None,
+        **options: Unpack[LoadOptions],
     ) -> Self:
-        """Blocking form of `aload`."""
-        return run_sync(
-            cls.aload,
-            source,
-            data_file,
-            qianfan_dataset_id,
-            format=format,
-            file_format=file_format,
-            schema=schema,
-            organize_data_as_group=organize_data_as_group,
-            is_download_to_local=is_download_to_local,
-            input_columns=input_columns,
-            reference_column=reference_column,
-            client=client,
-        )
+        """Blocking form of `aload`, which explains the options."""
+        return run_sync(partial(cls.aload, source, data_file, qianfan_dataset_id, **options))
 
     @classmethod
     def create_from_pyobj(
@@ -150,157 +143,68 @@ class Dataset:
         schema: Schema | None = None,
         *,
         format: str | None = None,
+        **columns: Unpack[RoleColumns],
     ) -> Self:
         """A dataset of Python objects: rows in any known form, or a dict that holds a list for each column."""
-        rows = _rows_of_columns(data) if isinstance(data, Mapping) else data
-        dataset = cls(MemoryDataSource(rows, format=format))
+        rows = rows_of(data) if isinstance(data, Mapping) else data
+        dataset = cls(MemoryDataSource(rows, format=format), **columns)
         if schema is not None:
-            schema.expect(dataset.template_type, dataset.name)
+            schema.expect(dataset)
         return dataset
 
-    # --- what it is -----------------------------------------------------------------------------------------------
+    @classmethod
+    def create_from_pyarrow_table(
+        cls, table: Any, schema: Schema | None = None, *, format: str | None = None, **columns: Unpack[RoleColumns]
+    ) -> Self:
+        """A dataset of an Arrow table, or of a frame. It is read by batches, not copied."""
+        return cls.load(dataframe=table, schema=schema, format=format, **columns)
 
-    @property
-    def name(self) -> str:
-        """The file's path, or the id on the platform."""
-        source = self.inner_data_source_cache
-        return str(source.id) if isinstance(source, QianfanDataSource) else source.name
+    @classmethod
+    def create_from_datasets(cls, datasets: Sequence[Table], **columns: Unpack[RoleColumns]) -> Self:
+        """The rows of several datasets, one after the other. Reading raises when they are of several kinds."""
+        return cls._joined(concatenated([dataset.local_source for dataset in datasets]), datasets, columns)
 
-    @property
-    def template_type(self) -> DataTemplateType | int | None:
-        """The kind of dataset; None while it is not known."""
-        return self.inner_data_source_cache.template_type
+    @classmethod
+    def mix(
+        cls,
+        datasets: Sequence[Table],
+        weights: Sequence[float] | None = None,
+        *,
+        total: int | None = None,
+        repeat: bool = False,
+        seed: int | None = None,
+        **columns: Unpack[RoleColumns],
+    ) -> Self:
+        """Rows of several datasets in given proportions, drawn and ordered by chance.
 
-    @property
-    def is_local(self) -> bool:
-        """Whether the rows are on this machine."""
-        return self._here is not None
-
-    @property
-    def is_released(self) -> bool:
-        """Whether the platform said that the dataset can be trained on, at the last look."""
-        source = self.inner_data_source_cache
-        return isinstance(source, QianfanDataSource) and source.release_status == DataReleaseStatus.Finished
-
-    def __repr__(self) -> str:
-        return f"Dataset({', '.join(f'{name}={value}' for name, value in self._facts())})"
-
-    def _repr_html_(self) -> str:
-        cells = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in self._facts())
-        return f"<table><caption>Dataset</caption>{cells}</table>"
-
-    def _facts(self) -> list[tuple[str, str]]:
-        """What is known without looking: for people."""
-        source = self.inner_data_source_cache
-        template = getattr(self.template_type, "name", None) or self.template_type or "unknown"
-        if isinstance(source, LocalSource):
-            rows = "not counted" if source.known_length is None else str(source.known_length)
-            shape = source.shape.name if source.shape else "unknown"
-            kind = "file" if isinstance(source, FileDataSource) else "source"
-            return [(kind, repr(source.name)), ("template", str(template)), ("format", shape), ("rows", rows)]
-        state = getattr(source.release_status, "name", None) or source.release_status
-        facts = [("id", repr(source.id)), ("template", str(template))]
-        facts += [("name", repr(source.name))] if source.name else []
-        facts += [] if source.row_number is None else [("rows", str(source.row_number))]
-        return facts if state is None else [*facts, ("release", str(state))]
-
-    def __bool__(self) -> bool:
-        # An empty dataset is still a dataset, and asking for the length of one may read a whole file.
-        return True
-
-    # --- rows -----------------------------------------------------------------------------------------------------
-
-    def __len__(self) -> int:
-        source = self.inner_data_source_cache
-        if isinstance(source, QianfanDataSource) and source.local is None:
-            return source.row_number or 0
-        return len(self._as_turns()) if self._grouped else len(self._local)
-
-    @property
-    def row_number(self) -> int:
-        """How many rows there are."""
-        return len(self)
-
-    def __iter__(self) -> Iterator[JsonRow]:
-        """The rows one by one, in the platform's form. Raises ValidationError at the first that cannot be read."""
-        if self._grouped:
-            return iter(self._as_turns())
-        return (row.to_json() for row in self.records())
-
-    def __getitem__(self, key: int | slice | str | Sequence[int]) -> Any:
-        """A row, several rows by slice or list of positions, or a column by its name.
-
-        Raises IndexError for a position that does not exist, KeyError for a column.
+        weights: the proportions, equal ones when left out: `[3, 1]` gives three rows of the first for each of the
+            second. total: how many rows there will be; until the scarcest dataset runs out when left out.
+        repeat: draw rows again where `total` asks for more than there is.
         """
-        if isinstance(key, int):
-            return self._row(key)
-        if isinstance(key, str):
-            return self._column(key)
-        positions = range(len(self))[key] if isinstance(key, slice) else key
-        return [self._row(position) for position in positions]
+        sources = [dataset.local_source for dataset in datasets]
+        return cls._joined(mixed(sources, weights, total=total, repeat=repeat, seed=seed), datasets, columns)
 
-    def list(self, by: int | slice | str | Sequence[int] | None = None) -> Any:
-        """All rows, or those that `ds[by]` gives."""
-        return self.to_pylist() if by is None else self[by]
+    @classmethod
+    def _joined(cls, source: LocalSource, datasets: Sequence[Table], columns: RoleColumns) -> Self:
+        """A dataset of rows that nobody has looked at yet, with the columns of the first one they are made of."""
+        first = datasets[0]
+        roles = first._roles if isinstance(first, Dataset) else RoleColumns()
+        roles.update(columns)
+        return cls(MemoryDataSource(()), **roles)._with(source, anew=False, grouped=False)
 
-    def to_pylist(self) -> JsonRows:
-        """All rows in the platform's form."""
-        return [*self]
-
-    def records(self) -> Iterator[Row]:
-        """All rows as typed records. Raises ValidationError at the first that cannot be read."""
-        return self._local.rows()
-
-    def col_names(self) -> Sequence[str]:
-        """The parts of a row, as far as the first row tells; texts have none."""
-        first = next(iter(self), None)
-        parts = first[0] if isinstance(first, list) else first
-        return [*parts] if isinstance(parts, Mapping) else []
-
-    def validate(self) -> Report:
-        """Read all rows and report everything that is wrong, each with line, column and reason.
-
-        The report is false when there is anything; `report.raise_for_problems()` turns it into an error.
-        """
-        return self._local.validate()
+    # --- for evaluations ------------------------------------------------------------------------------------------
 
     @property
-    def _here(self) -> LocalSource | None:
-        source = self.inner_data_source_cache
-        return source.local if isinstance(source, QianfanDataSource) else source
+    def get_input_data(self) -> Columns:
+        """The columns of the questions, `input_columns`; all columns where these are not known."""
+        return self.col_list(self.input_columns) if self.input_columns else self.to_pydict()
 
     @property
-    def _local(self) -> LocalSource:
-        if self._here is None:
-            raise InvalidArgumentError(
-                f"dataset {self.name} is on the platform; load it with is_download_to_local=True to have its rows here"
-            )
-        return self._here
-
-    def _row(self, position: int) -> JsonRow:
-        size = len(self)
-        if not -size <= position < size:
-            raise IndexError(f"row {position} of {self.name}, which has {size}")
-        position %= size
-        return self._as_turns()[position] if self._grouped else self._local.row(position).to_json()
-
-    def _column(self, name: str) -> JsonRows:
-        names = self.col_names()
-        if name not in names:
-            raise KeyError(f"no column {name!r} in {self.name}; columns: {', '.join(names)}")
-        parts = (part for row in self for part in (row if isinstance(row, list) else [row]))
-        return [part.get(name) for part in parts]
-
-    def _as_turns(self) -> JsonRows:
-        """The turns of all conversations as rows of their own."""
-        if self._turns is None:
-            self._turns = [
-                {**turn.to_json(), GROUP_COLUMN: group}
-                for group, row in enumerate(self.records())
-                if isinstance(row, Conversation)
-                for turn in row.turns
-            ]
-        return self._turns
+    def get_reference_data(self) -> Sequence[Any]:
+        """The column of the answers, `reference_column`. Raises InvalidArgumentError where that is not known."""
+        if self.reference_column is None:
+            raise InvalidArgumentError(f"{self.name} has no reference_column; say which one it is")
+        return self.col_list(self.reference_column)[self.reference_column]
 
     # --- asking a model -------------------------------------------------------------------------------------------
 
@@ -310,6 +214,8 @@ class Dataset:
         service_model: str | None = None,
         service_endpoint: str | None = None,
         is_chat_service: bool = True,
+        does_show_latency: bool = False,
+        output_prettified: bool = True,
         *,
         model_version_id: str | int | None = None,
         client: Client | None = None,
@@ -320,10 +226,13 @@ class Dataset:
         model_id, also model_version_id: a model version (`amv-…`), which answers by a batch inference on the platform.
         service_model: a preset model, or service_endpoint: a deployed service, which are asked row by row.
         is_chat_service: whether the service takes messages, or else a prompt.
+        output_prettified: taken as older code gives it; answers are rows in any case.
         kwargs: as `Model.abatch_inference` and `Service.abatch_inference` take them.
         """
         from qianfan.model import Model, Service, ServiceType  # they need this module
 
+        if does_show_latency:
+            raise NotImplmentError("does_show_latency: how long each answer takes is not measured here")
         version = model_id if model_id is not None else model_version_id
         if version is not None:
             return await Model(id=version, client=client).abatch_inference(self, **kwargs)
@@ -341,106 +250,205 @@ class Dataset:
 
     async def asave(
         self,
+        destination: Place | None = None,
         data_file: str | Path | None = None,
-        *,
-        file_format: FormatType | str | None = None,
         qianfan_dataset_id: int | str | None = None,
         qianfan_dataset_create_args: Mapping[str, Any] | None = None,
+        bos_source_args: Mapping[str, Any] | None = None,
+        afs_source_args: Mapping[str, Any] | None = None,
+        schema: Schema | None = None,
+        replace_source: bool | None = None,
+        *,
+        format: str | None = None,
+        file_format: FormatType | str | None = None,
+        save_as_folder: bool = False,
         does_release: bool = False,
         is_annotated: bool = True,
         sup_storage_id: str | None = None,
         sup_storage_path: str | None = None,
         sup_storage_region: str | None = None,
+        should_overwrite_existed_file: bool = False,
+        should_save_as_zip_file: bool = False,
+        on_progress: Callable[[int, int], object] | None = None,
+        ak: str | None = None,
+        sk: str | None = None,
         client: Client | None = None,
     ) -> Self:
         """Save the rows to a file, or to the platform by way of object storage, and return the new dataset.
 
-        data_file: a `.jsonl`, `.json` or `.txt` file; it gets the platform's form.
+        destination: a source, or a path as `data_file` takes it. With no destination at all, rows that came from a file
+            are saved to it.
+        data_file: a file in any format that can be written, or `bos:/bucket/path`.
+        qianfan_dataset_id: an existing dataset to add the rows to.
         qianfan_dataset_create_args: for a new dataset on the platform: `name`, and with storage of one's own
             `storage_id` (bucket) and `storage_path` (folder).
-        qianfan_dataset_id: an existing dataset to add the rows to.
-        sup_storage_id, sup_storage_path, sup_storage_region: bucket, folder and region to upload to, where the
-            dataset itself is in the platform's storage.
+        bos_source_args: an object in a bucket, with the arguments of `BosDataSource`.
+        schema: the kind of dataset that is expected.
+        replace_source: make this dataset the saved one.
+        format: for a file, the shape that the rows get, such as `messages`; the platform's own when left out.
+        file_format: how the file holds them, by the end of its name when left out. save_as_folder: one file for each
+            text.
         does_release: release the dataset afterwards, so that it can be trained on.
+        is_annotated: whether the rows have answers.
+        sup_storage_id, sup_storage_path, sup_storage_region: bucket, folder and region to upload to, where the
+            dataset itself is in the platform's storage; the settings' own bucket when left out.
+        should_overwrite_existed_file, should_save_as_zip_file: for an object in a bucket.
+        on_progress: told (bytes sent, bytes in all) while a file goes up.
+        ak, sk: another account's keys than the settings'.
 
         Nothing is sent unless all rows are right. Raises ValidationError with everything that is wrong with them,
-        DatasetImportError or DatasetReleaseError when the platform refuses them.
+        DatasetImportError or DatasetReleaseError when the platform refuses them, DataFileError when a file cannot be
+        written.
         """
-        if data_file is not None:
-            path = Path(data_file)
-            target_format = FormatType(file_format) if file_format is not None else file_format_of(path)
-            await in_thread(write_rows, self.records(), path, target_format)
-            return await type(self).aload(data_file=path, file_format=target_format)
-        target = UploadTarget.of(
-            dataset_id=qianfan_dataset_id,
-            create_args=qianfan_dataset_create_args,
-            bucket=sup_storage_id,
-            folder=sup_storage_path,
-            region=sup_storage_region,
-        )
-        uploaded = await upload(self._local, target, annotated=is_annotated, client=client)
-        if does_release:
-            await uploaded.arelease_dataset()
-        return type(self)(uploaded)
+        if schema is not None:
+            schema.expect(self)
+        keys = Keys(client=client, ak=ak, sk=sk)
+        place = Destination(
+            destination=destination,
+            data_file=data_file,
+            qianfan_dataset_id=qianfan_dataset_id,
+            qianfan_dataset_create_args=qianfan_dataset_create_args,
+            bos_source_args=bos_source_args,
+            afs_source_args=afs_source_args,
+            home=self._home,
+        ).find(keys, file_format=file_format, save_as_folder=save_as_folder)
+        if isinstance(place, FileDataSource):
+            saved: Source = await in_thread(partial(write, self.local_source, place, format))
+        elif isinstance(place, BosDataSource):
+            how = (should_save_as_zip_file, should_overwrite_existed_file)
+            await place.asave(self, *how, format=format, on_progress=on_progress)
+            saved = place
+        elif place is not None:
+            storage = (sup_storage_id or "", sup_storage_path or "", sup_storage_region or "")
+            await place.asave(self, is_annotated, does_release, *storage, on_progress=on_progress)
+            saved = place
+        else:
+            target = UploadTarget.of(
+                dataset_id=None,
+                create_args=qianfan_dataset_create_args,
+                bucket=sup_storage_id,
+                folder=sup_storage_path,
+                region=sup_storage_region,
+            )
+            account = Account(client, ak, sk).client
+            saved = await upload(
+                self.local_source, target, annotated=is_annotated, client=account, on_progress=on_progress
+            )
+            if does_release:
+                await saved.arelease_dataset()
+        dataset = await type(self).aload(saved, **self._roles)
+        if replace_source:
+            vars(self).update(vars(dataset))
+        return dataset
 
     def save(
         self,
+        destination: Place | None = None,
         data_file: str | Path | None = None,
-        *,
-        file_format: FormatType | str | None = None,
         qianfan_dataset_id: int | str | None = None,
-        qianfan_dataset_create_args: Mapping[str, Any] | None = None,
-        does_release: bool = False,
-        is_annotated: bool = True,
-        sup_storage_id: str | None = None,
-        sup_storage_path: str | None = None,
-        sup_storage_region: str | None = None,
+        **options: Unpack[SaveOptions],
+    ) -> Self:
+        """Blocking form of `asave`, which explains the options."""
+        return run_sync(partial(self.asave, destination, data_file, qianfan_dataset_id, **options))
+
+    async def aupload(
+        self,
+        name: str | None = None,
+        *,
+        dataset_id: int | str | None = None,
+        bucket: str | None = None,
+        folder: str | None = None,
+        region: str | None = None,
+        release: bool = True,
+        on_progress: Callable[[int, int], object] | None = None,
         client: Client | None = None,
     ) -> Self:
-        """Blocking form of `asave`."""
-        return run_sync(
-            self.asave,
-            data_file,
-            file_format=file_format,
-            qianfan_dataset_id=qianfan_dataset_id,
-            qianfan_dataset_create_args=qianfan_dataset_create_args,
-            does_release=does_release,
-            is_annotated=is_annotated,
-            sup_storage_id=sup_storage_id,
-            sup_storage_path=sup_storage_path,
-            sup_storage_region=sup_storage_region,
-            client=client,
-        )
+        """Put the rows into a dataset on the platform, ready to be trained on, and return it.
 
-    async def adownload(self, data_file: str | Path, *, file_format: FormatType | str | None = None) -> Self:
+        name: of the new dataset, made up when left out. dataset_id: an existing dataset to add to instead.
+        bucket, folder, region: where the file passes through; the settings' `bos_bucket` and `bos_folder` when left
+            out. release: whether to release it, too. on_progress: told (bytes sent, bytes in all).
+
+        Raises ArgumentNotFoundError without a bucket, and what `asave` raises.
+        """
+        settings = (client or client_with()).settings
+        if not (bucket or settings.bos_bucket):
+            raise ArgumentNotFoundError(
+                "an upload passes through a bucket of yours: set QIANFAN_BOS_BUCKET, or give bucket=..."
+            )
+        target = UploadTarget(
+            bucket=bucket or settings.bos_bucket or "",
+            folder=settings.bos_folder if folder is None else folder,
+            region=region,
+            dataset_id=dataset_id,
+            name=name or "",
+            owns_storage=False,
+        )
+        uploaded = await upload(self.local_source, target, client=client, on_progress=on_progress)
+        if release:
+            await uploaded.arelease_dataset()
+        return await type(self).aload(uploaded, **self._roles)
+
+    def upload(self, name: str | None = None, **options: Any) -> Self:
+        """Blocking form of `aupload`."""
+        return run_sync(partial(self.aupload, name, **options))
+
+    async def adownload(
+        self,
+        data_file: str | Path,
+        *,
+        file_format: FormatType | str | None = None,
+        format: str | None = None,
+        on_progress: OnBytes | None = None,
+    ) -> Self:
         """Save the rows to a file and return the dataset of it, with the rows fetched from the platform if need be.
 
         Takes files and raises errors as `asave` and `aload(is_download_to_local=True)` do.
         """
-        source = self.inner_data_source_cache
-        if isinstance(source, QianfanDataSource) and source.local is None:
-            source.local = await download(source)
-        return await self.asave(data_file, file_format=file_format)
+        source = self._platform
+        if source is not None and source.local is None:
+            source.local = await download(source, on_progress=on_progress)
+        return await self.asave(data_file, file_format=file_format, format=format)
 
-    def download(self, data_file: str | Path, *, file_format: FormatType | str | None = None) -> Self:
+    def download(self, data_file: str | Path, **options: Any) -> Self:
         """Blocking form of `adownload`."""
-        return run_sync(self.adownload, data_file, file_format=file_format)
+        return run_sync(partial(self.adownload, data_file, **options))
+
+    @property
+    def _roles(self) -> RoleColumns:
+        return RoleColumns(
+            input_columns=self.input_columns,
+            reference_column=self.reference_column,
+            eval_input_column=self.eval_input_column,
+            eval_llm_output_column=self.eval_llm_output_column,
+        )
+
+    # --- what the older SDK has besides ---------------------------------------------------------------------------
+
+    def stress_test(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Not here: raises NotImplmentError."""
+        raise NotImplmentError("stress_test: a load test of a service is the work of a tool of its own, such as locust")
+
+    multi_stress_test = stress_test
+
+    def show_in_data_insight_mode(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Not here: raises NotImplmentError."""
+        raise NotImplmentError(
+            "show_in_data_insight_mode: there is no web interface here; print(ds), ds.stats() and "
+            "ds.validate().save('report.html') show what rows are like"
+        )
 
 
 _CONVERSATIONS = (DataTemplateType.NonSortedConversation, DataTemplateType.SortedConversation)
 
 
-async def _get_ready(source: Source) -> None:
-    if isinstance(source, QianfanDataSource):
-        if source.info is None:
-            await source.arefresh()
-    elif isinstance(source, FileDataSource):
+async def _get_ready(source: Source, *, download_rows: bool, on_progress: OnBytes | None) -> None:
+    if isinstance(source, FileDataSource):
         await in_thread(source.open)
-
-
-def _rows_of_columns(columns: Mapping[str, Sequence[Any]]) -> Sequence[dict[str, Any]]:
-    lengths = {name: len(values) for name, values in columns.items()}
-    if len(set(lengths.values())) > 1:
-        found = ", ".join(f"{name}: {length}" for name, length in lengths.items())
-        raise InvalidArgumentError(f"columns must be equally long, found {found}")
-    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    elif isinstance(source, QianfanDataSource):
+        if download_rows:
+            source.local = await download(source, on_progress=on_progress)
+        elif source.info is None:
+            await source.arefresh()
+    elif isinstance(source, BosDataSource):
+        await source.aopen(on_progress=on_progress)
