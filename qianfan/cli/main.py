@@ -20,7 +20,7 @@ except ModuleNotFoundError as missing:
     sys.exit(2)
 
 from qianfan import __version__
-from qianfan.cli import emulator, quickstart, trainer
+from qianfan.cli import dataset, emulator, quickstart, trainer
 from qianfan.cli.exits import TABLE, Exit, exit_code
 from qianfan.cli.invocation import Invocation
 from qianfan.cli.lines import LogLevel, log_lines, show_from
@@ -35,6 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("quickstart", epilog=quickstart.EXAMPLE)(quickstart.quickstart)
+app.add_typer(dataset.app, name="dataset")
 app.add_typer(emulator.app, name="emulator")
 app.add_typer(trainer.app, name="trainer")
 

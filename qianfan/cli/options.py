@@ -50,6 +50,26 @@ KnownTrainers = Annotated[
 ]
 RemoteTask = Annotated[str | None, typer.Option(help="A training task on the platform.", show_default=False)]
 
+Source = Annotated[
+    str,
+    typer.Argument(help="A file or folder, a dataset on the platform (qianfan://ds-… or ds-…), or bos:/bucket/path."),
+]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        help="Shape of the rows, such as alpaca or messages, if it cannot be told.",
+        show_default=False,
+    ),
+]
+FileFormat = Annotated[
+    str | None,
+    typer.Option(
+        help="How the file holds its rows: jsonl, json, csv, …; by the end of its name when left out.",
+        show_default=False,
+    ),
+]
+
 DeployName = Annotated[str | None, typer.Option(help="Name of the service.")]
 DeployEndpointPrefix = Annotated[str | None, typer.Option(help="End of the service's address.")]
 DeployDescription = Annotated[str | None, typer.Option(help="Description of the service.")]

@@ -18,6 +18,15 @@ from tests.cli.support import MODEL_AND_DATA, qianfan
 
 COMMANDS = [
     ["quickstart"],
+    ["dataset"],
+    ["dataset", "check"],
+    ["dataset", "stats"],
+    ["dataset", "view"],
+    ["dataset", "convert"],
+    ["dataset", "upload"],
+    ["dataset", "download"],
+    ["dataset", "save"],
+    ["dataset", "predict"],
     ["emulator"],
     ["emulator", "serve"],
     ["trainer"],
@@ -57,7 +66,7 @@ def test_the_help_tells_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> No
     assert all(f" {code.value} " in shown for code in Exit)
 
 
-@pytest.mark.parametrize("group", [[], ["trainer"], ["emulator"]])
+@pytest.mark.parametrize("group", [[], ["dataset"], ["trainer"], ["emulator"]])
 def test_a_group_without_a_command_shows_its_help(group: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert qianfan(*group) == 0
     assert "Usage: " in capsys.readouterr().out

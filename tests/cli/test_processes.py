@@ -79,7 +79,9 @@ def test_the_installed_script(env: dict[str, str]) -> None:
     assert answer([str(script), "--version"], env).strip() == __version__
 
 
-@pytest.mark.parametrize("command", [["--help"], ["trainer", "--help"], ["trainer", "run", "--help"]])
+@pytest.mark.parametrize(
+    "command", [["--help"], ["trainer", "--help"], ["trainer", "run", "--help"], ["dataset", "check", "--help"]]
+)
 def test_help_loads_nothing_heavy(command: list[str], env: dict[str, str]) -> None:
     """Some versions of typer read the options before a subcommand with pydantic; nothing of ours does."""
     libraries = ["httpx", "anyio", "starlette", "uvicorn", "yaml", *(["pydantic"] if command == ["--help"] else [])]
