@@ -119,6 +119,13 @@ def contract(session: nox.Session) -> None:
     session.run("pytest", "tests/conformance", "-q", *SIDE_BY_SIDE, *session.posargs)
 
 
+@nox.session(python="3.11")
+def fuzz(session: nox.Session) -> None:
+    """Let atheris look for data files that break the readers; `-- --target=fix --suffix=.csv --seconds=600`."""
+    session.install("-q", "-e", ".[data]", *nox.project.dependency_groups(PROJECT, "fuzz"))
+    session.run("python", "-m", "tests.fuzzing", *session.posargs)
+
+
 @nox.session
 def hf(session: nox.Session) -> None:
     """Train with PyTorch and the Hugging Face libraries on this machine's processor, without a network."""
