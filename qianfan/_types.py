@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, Final, Literal, NewType, TypeAlias
+from typing import Any, Final, Literal, NewType, Protocol, TypeAlias
 
 JSON: TypeAlias = Any
 """What `json.loads` can return. Above the resources there are models instead."""
@@ -41,3 +41,22 @@ class Unset(Enum):
 
 UNSET: Final = Unset.UNSET
 """Stands for "the caller said nothing": the client's default applies. None switches a thing off."""
+
+
+class RefusedRow(Protocol):
+    """What the platform does not take: a row in a file of the user's, as the problems of a check are told.
+
+    line, column: from 1; the column is 0 where only rows are numbered. file: which one of a folder or an archive, empty
+    for a single file. reason: in the platform's own words.
+    """
+
+    @property
+    def line(self) -> int: ...
+    @property
+    def column(self) -> int: ...
+    @property
+    def file(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def found(self) -> str: ...

@@ -60,7 +60,10 @@ headers, tokens or keys. Facts are attributes, so nobody has to parse a message.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qianfan._types import RefusedRow
 
 
 class QianfanError(Exception):
@@ -359,25 +362,6 @@ class ServiceDeployFailedError(InternalError):
         self.service_id = service_id
         self.status = status
         super().__init__(message)
-
-
-class RefusedRow(Protocol):
-    """What the platform does not take: a row in a file of the user's, as the problems of a check are told.
-
-    line, column: from 1; the column is 0 where only rows are numbered. file: which one of a folder or an archive, empty
-    for a single file. reason: in the platform's own words.
-    """
-
-    @property
-    def line(self) -> int: ...
-    @property
-    def column(self) -> int: ...
-    @property
-    def file(self) -> str: ...
-    @property
-    def reason(self) -> str: ...
-    @property
-    def found(self) -> str: ...
 
 
 class DatasetImportError(InternalError):

@@ -20,7 +20,7 @@ from qianfan.dataset.consts import FormatType
 from qianfan.dataset.converting import write
 from qianfan.dataset.reading import RawRow
 from qianfan.dataset.sources import FileDataSource, LocalSource
-from qianfan.errors import APIError, InvalidArgumentError
+from qianfan.errors import APIError, DataFileError, InvalidArgumentError
 from qianfan.resources.bos import PART, Bos, BosPath
 from qianfan.resources.fetching import OnBytes, Version, fetch
 from qianfan.resources.fingerprint import fingerprint
@@ -117,7 +117,7 @@ class BosDataSource(LocalSource):
         A copy in the cache folder is used while the object stays the same. A download that was interrupted is taken up
         again. on_progress: told (bytes here, bytes in all).
 
-        Raises APIError when there is no such object, and what `FileDataSource.open` raises.
+        Raises DataFileError when there is no such object, and what `FileDataSource.open` raises.
         """
         path, is_temporary = await self._copy(on_progress)
         file = FileDataSource(path, self._named, format=self._format, save_as_folder=self.save_as_folder)
@@ -178,7 +178,13 @@ class BosDataSource(LocalSource):
         return await self._copy_of(await self._version(), on_progress)
 
     async def _version(self) -> Version:
-        return Version.of((await Bos(self._account.client).head(self._place, region=self.region)).headers)
+        try:
+            found = await Bos(self._account.client).head(self._place, region=self.region)
+        except APIError as error:
+            if error.http_status == _MISSING:
+                raise DataFileError(f"{self._place} does not exist", path=str(self._place)) from error
+            raise
+        return Version.of(found.headers)
 
     async def _copy_of(self, version: Version, on_progress: OnBytes | None) -> tuple[Path, bool]:
         client, at = self._account.client, self._place

@@ -234,9 +234,8 @@ async def test_objects_of_other_kinds(emulator: Emulator, key: str, content: byt
 
 
 async def test_an_object_that_is_not_there(emulator: Emulator) -> None:
-    with pytest.raises(APIError) as missing:
+    with pytest.raises(DataFileError, match=r"none\.jsonl does not exist"):
         await source_of("none.jsonl").aopen()
-    assert missing.value.http_status == 404
 
 
 @pytest.mark.parametrize(
