@@ -35,6 +35,7 @@ _KEPT_FOR: Final = 7 * 24 * 3600.0
 """Seconds after which a copy that nobody opened again is removed, when another version of the object comes."""
 _CHANGED: Final = 412
 """The HTTP status that says: this is not the version that was asked for."""
+_MISSING: Final = 404
 
 
 class BosDataSource(LocalSource):
