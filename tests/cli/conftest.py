@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from qianfan.emulator import Emulator
+from qianfan.journal import journal_at
 
 
 @pytest.fixture
@@ -20,5 +21,6 @@ def emulator() -> Iterator[Emulator]:
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of the journal for commands without an emulator; it is not there yet."""
+    journal_at(None).close()  # with the runs that earlier tests of this process kept in memory
     monkeypatch.setenv("QIANFAN_CACHE_DIR", str(tmp_path / "cache"))
     return tmp_path / "cache"
