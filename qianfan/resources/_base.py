@@ -40,6 +40,8 @@ class WireModel(BaseModel):
     """
 
     model_config = ConfigDict(
+        # Most programs use few of the models, and building them all takes a quarter of the import.
+        defer_build=True,
         extra="allow",
         frozen=True,
         populate_by_name=True,

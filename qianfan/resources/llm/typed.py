@@ -19,7 +19,7 @@ Model = TypeVar("Model", bound="Answered")
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="allow", protected_namespaces=())
+    model_config = ConfigDict(extra="allow", protected_namespaces=(), defer_build=True)
 
     @field_validator("*", mode="wrap")
     @classmethod
